@@ -1,0 +1,278 @@
+"""The configuration: one YAML file, one typed tree, no key that nobody reads.
+
+Times are in seconds, sizes in bytes. Relative paths are taken from the configuration file's folder.
+A string may hold `${env:NAME}` or `${file:PATH}`: secrets belong there, not in the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from detector.document import Document, Key, read
+from detector.envelopes.log_file import MAX_INFLATED_BYTES, MAX_VALUES
+from detector.errors import ConfigError, Place
+from detector.pipeline import LATE_AFTER_SECONDS
+from detector.typed_document import convert
+
+_REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_DAY = 86_400.0
+
+
+class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """A part of the configuration; unknown keys in it are errors."""
+
+
+class _Named(Section, frozen=True, kw_only=True):
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name and not _NAME.fullmatch(self.name):
+            raise ValueError("name is lower-case letters, digits, '_' and '-', at most 63")
+
+
+class DirectorySourceConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="directory"):
+    """Log files in a folder and below: those there, then new ones.
+
+    A file is read once neither its size nor its time of change has moved for `settle_seconds`.
+    """
+
+    path: str
+    poll_seconds: float = 1.0
+    settle_seconds: float = 2.0
+    max_file_bytes: int = MAX_INFLATED_BYTES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive(self, "poll_seconds", "max_file_bytes")
+
+
+class S3SQSSourceConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="s3_sqs"):
+    """S3 objects announced on an SQS queue.
+
+    `visibility_timeout_seconds` is how long a message stays hidden unless extended, and so how
+    long a crash delays what was in hand.
+    """
+
+    queue_url: str
+    region: str | None = None
+    endpoint_url: str | None = None
+    receivers: int = 2
+    concurrency: int = 16
+    visibility_timeout_seconds: int = 120
+    wait_seconds: int = 20
+    max_object_bytes: int = MAX_INFLATED_BYTES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive(self, "receivers", "concurrency", "max_object_bytes")
+        _between(self, "visibility_timeout_seconds", 6, 43_200)
+        _between(self, "wait_seconds", 0, 20)
+        _url(self, "queue_url")
+
+
+class StdoutSinkConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="stdout"):
+    """Standard output: text on a terminal, one JSON document a line otherwise."""
+
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class WebhookSinkConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="webhook"):
+    """An HTTP endpoint that takes each alert as a JSON POST."""
+
+    url: str
+    headers: dict[str, str] = {}
+    timeout_seconds: float = 15.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive(self, "timeout_seconds")
+        _url(self, "url")
+
+
+class SNSSinkConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="sns"):
+    """An SNS topic that gets each alert as a JSON message with attributes for filter policies."""
+
+    topic_arn: str
+    region: str | None = None
+    endpoint_url: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.topic_arn.count(":") != 5 or not self.topic_arn.startswith("arn:"):  # noqa: PLR2004
+            raise ValueError("topic_arn is like arn:aws:sns:us-east-1:111122223333:alerts")
+
+
+P = TypeVar("P", bound=_Named)
+SourceConfig = DirectorySourceConfig | S3SQSSourceConfig
+SinkConfig = StdoutSinkConfig | WebhookSinkConfig | SNSSinkConfig
+
+
+class StateConfig(Section, frozen=True, kw_only=True):
+    """Where the durable state lies, and how long what is done with is kept.
+
+    The default of 14 days is SQS's longest retention: no queue can bring an event twice that lie
+    further apart.
+    """
+
+    path: str = "state/detector.sqlite3"
+    retention_seconds: float = 14 * _DAY
+
+    def __post_init__(self) -> None:
+        _positive(self, "retention_seconds")
+
+
+class AlertsConfig(Section, frozen=True, kw_only=True):
+    """How alerts are made.
+
+    An event that CloudTrail delivered more than `late_after_seconds` after it happened is late. An
+    alert that was sent is sent again, with its later events, `update_interval_seconds` after the
+    last time at the earliest.
+    """
+
+    late_after_seconds: float = LATE_AFTER_SECONDS
+    update_interval_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "late_after_seconds", "update_interval_seconds")
+
+
+class LimitsConfig(Section, frozen=True, kw_only=True):
+    """Caps that bound memory; reaching one rejects the payload and is counted."""
+
+    max_inflated_bytes: int = MAX_INFLATED_BYTES
+    max_values: int = MAX_VALUES
+    max_deliveries_in_hand: int = 64
+    max_bytes_in_hand: int = 256 << 20
+
+    def __post_init__(self) -> None:
+        names = ("max_inflated_bytes", "max_values", "max_deliveries_in_hand", "max_bytes_in_hand")
+        _positive(self, *names)
+
+
+class TelemetryConfig(Section, frozen=True, kw_only=True):
+    """Where /metrics, /healthz and /readyz are served; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 9464
+
+    def __post_init__(self) -> None:
+        _between(self, "port", 0, 65_535)
+
+
+class LogConfig(Section, frozen=True, kw_only=True):
+    """The detector's own log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole configuration. Without `rules` the shipped rule packs are used."""
+
+    sources: tuple[SourceConfig, ...]
+    sinks: tuple[SinkConfig, ...] = (StdoutSinkConfig(),)
+    rules: tuple[str, ...] = ()
+    state: StateConfig = StateConfig()
+    alerts: AlertsConfig = AlertsConfig()
+    limits: LimitsConfig = LimitsConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+    log: LogConfig = LogConfig()
+    drain_seconds: float = 25.0
+    """Shorter than the 30 s that container runtimes wait between SIGTERM and SIGKILL."""
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise ValueError("sources is empty: name at least one")
+        _positive(self, "drain_seconds")
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file; paths in the result are absolute, every part has its name.
+
+    Raises:
+        ConfigError: the file cannot be read or something in it is wrong; with its place.
+    """
+    document = read(path, ConfigError)
+    folder = path.resolve().parent
+    data = _resolve(document.data, [], document, folder)
+    config = convert(replace(document, data=data), Config, ConfigError)
+    return msgspec.structs.replace(
+        config,
+        sources=tuple(
+            msgspec.structs.replace(source, path=str(folder / source.path))
+            if isinstance(source, DirectorySourceConfig)
+            else source
+            for source in _with_names(config.sources, "sources", document)
+        ),
+        sinks=_with_names(config.sinks, "sinks", document),
+        rules=tuple(str(folder / name) for name in config.rules),
+        state=msgspec.structs.replace(config.state, path=str(folder / config.state.path)),
+    )
+
+
+def _resolve(value: object, keys: list[Key], document: Document, folder: Path) -> object:
+    """Replace references in every string below a value."""
+    if isinstance(value, dict):
+        return {key: _resolve(item, [*keys, key], document, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [
+            _resolve(item, [*keys, index], document, folder) for index, item in enumerate(value)
+        ]
+    if not isinstance(value, str):
+        return value
+    return _REFERENCE.sub(lambda found: _referred(found, document.place(keys), folder), value)
+
+
+def _referred(reference: re.Match[str], place: Place, folder: Path) -> str:
+    kind, name = reference.groups()
+    if kind == "env":
+        if name not in os.environ:
+            raise ConfigError(
+                f"the environment variable {name} is not set", place=place, remedy=f"set {name}"
+            )
+        return os.environ[name]
+    try:
+        return (folder / name).read_text(encoding="utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"the file {name} cannot be read: {why}", place=place) from error
+
+
+def _with_names(parts: tuple[P, ...], key: str, document: Document) -> tuple[P, ...]:
+    """Give a part without a name that of its type, and refuse two of the same name."""
+    named: dict[str, P] = {}
+    for index, part in enumerate(parts):
+        name = part.name or str(part.__struct_config__.tag)
+        if name in named:
+            raise ConfigError(
+                f"two {key} have the name {name}",
+                place=document.place([key, index]),
+                remedy="give each a name of its own: its state is kept under that name",
+            )
+        named[name] = msgspec.structs.replace(part, name=name)
+    return tuple(named.values())
+
+
+def _positive(section: Section, *names: str) -> None:
+    for name in names:
+        if not getattr(section, name) > 0:
+            raise ValueError(f"{name} must be more than 0")
+
+
+def _between(section: Section, name: str, least: int, most: int) -> None:
+    if not least <= getattr(section, name) <= most:
+        raise ValueError(f"{name} must be from {least} to {most}")
+
+
+def _url(section: Section, name: str) -> None:
+    parts = urlsplit(getattr(section, name))
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{name} must be an http:// or https:// address")

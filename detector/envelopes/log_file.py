@@ -1,0 +1,120 @@
+"""A CloudTrail log file: `{"Records": [...]}`, gzip as a rule.
+
+Digest and Insights files lie beside log files and come by the same ways; they hold no events for
+rules. Source: AWS CloudTrail User Guide, "CloudTrail log file examples", "CloudTrail digest file
+structure", "Finding your CloudTrail log files".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Generic
+
+import msgspec
+
+from detector import lenient_json
+from detector.envelopes.compression import inflate
+from detector.envelopes.types import Skipped, T
+from detector.errors import PayloadError
+
+MAX_INFLATED_BYTES = 128 << 20
+"""CloudTrail's own limit for a log file is 50 MB; much more than that is not a log file."""
+
+MAX_VALUES = 8_000_000
+"""Commas that a document may hold. Real records have one in about 35 bytes, so a file of the
+largest size has 4 million; a document of millions of empty records would decode to gigabytes."""
+
+_SIBLING = re.compile(r"(?:^|[/_])CloudTrail-(Digest|Insight|Aggregated)(?:[/_]|$)")
+_DELIVERY_TIME = re.compile(r"_CloudTrail_[\w-]+?_(\d{8}T\d{4})Z_\w+\.json(?:\.gz)?$")
+
+
+def skipped_by_name(name: str) -> Skipped | None:
+    """Return why a file of this name or key holds no events for rules, or None."""
+    sibling = _SIBLING.search(name)
+    return Skipped(sibling.group(1).lower()) if sibling else None
+
+
+def delivery_time(name: str) -> float | None:
+    """Return when CloudTrail delivered a log file, from its name: seconds, to the minute."""
+    match = _DELIVERY_TIME.search(name)
+    if match is None:
+        return None
+    try:
+        moment = datetime.strptime(match.group(1), "%Y%m%dT%H%M").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return moment.timestamp()
+
+
+def open_log_file(
+    body: bytes, *, max_bytes: int = MAX_INFLATED_BYTES, max_values: int = MAX_VALUES
+) -> LogFile:
+    """Return the log file that a body holds, inflated but not decoded yet.
+
+    Raises:
+        PayloadError: see `detector.envelopes.compression.inflate`; `too_many_values` as well.
+    """
+    document = inflate(body, max_bytes=max_bytes)
+    if document.count(b",") > max_values:
+        raise PayloadError("too_many_values", f"the document holds more than {max_values} values")
+    return LogFile(document)
+
+
+class LogFile:
+    """One log file's JSON document; a `RecordBatch`."""
+
+    def __init__(self, document: bytes | bytearray) -> None:
+        self._document = document
+
+    def decode(self, record_type: type[T]) -> Sequence[T | object]:
+        """Return the records, decoded to `record_type` where they are JSON objects.
+
+        Raises:
+            PayloadError: `malformed_json`, `too_deep`, or `not_a_log_file`.
+        """
+        return self._records(_decoder(record_type))
+
+    def raw(self) -> Sequence[msgspec.Raw]:
+        """Return each record's bytes, in the order of `decode`."""
+        return self._records(_RAW)
+
+    def is_digest(self) -> bool:
+        """Return whether the document is a digest file under another name."""
+        try:
+            digest = msgspec.json.decode(self._document, type=_Digest)
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return digest.digestEndTime is not msgspec.UNSET
+
+    def _records(self, decoder: msgspec.json.Decoder[Any]) -> Sequence[Any]:
+        try:
+            return lenient_json.decode(decoder, self._document).Records  # type: ignore[no-any-return]
+        except msgspec.ValidationError as error:
+            raise PayloadError("not_a_log_file", f"not a CloudTrail log file: {error}") from error
+        except msgspec.DecodeError as error:
+            raise PayloadError("malformed_json", f"the document is not JSON: {error}") from error
+        except RecursionError as error:
+            raise PayloadError("too_deep", "the document is nested too deeply") from error
+
+
+class _Records(msgspec.Struct, Generic[T]):
+    Records: list[T | list[Any] | str | int | float | bool | None]
+
+
+class _RawRecords(msgspec.Struct):
+    Records: list[msgspec.Raw]
+
+
+class _Digest(msgspec.Struct):
+    digestEndTime: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+
+
+_RAW = msgspec.json.Decoder(_RawRecords)
+
+
+@lru_cache(maxsize=16)
+def _decoder(record_type: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_Records[record_type])  # type: ignore[valid-type]

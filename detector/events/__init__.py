@@ -1,0 +1,1 @@
+"""The CloudTrail record: as little of it as matching needs, and the whole as evidence."""

@@ -1,0 +1,1 @@
+"""Rule files, their languages, and the matcher that they compile to."""

@@ -1,0 +1,1 @@
+"""Where alerts go, and the outbox that brings them there."""

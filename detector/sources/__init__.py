@@ -1,0 +1,1 @@
+"""Where deliveries come from: thin I/O, one module for each way."""

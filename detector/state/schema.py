@@ -1,0 +1,94 @@
+"""The SQLite schema, as the steps that lead to it.
+
+`PRAGMA user_version` counts the steps taken. A step that was ever released is never changed: a
+change of the schema is one more step.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from detector.errors import StateError
+
+MIGRATIONS: Sequence[str] = (
+    """
+    CREATE TABLE seen (
+        event_id TEXT NOT NULL,
+        account  TEXT NOT NULL,
+        seen_at  REAL NOT NULL,
+        PRIMARY KEY (event_id, account)
+    ) WITHOUT ROWID;
+    CREATE INDEX seen_by_age ON seen (seen_at);
+
+    CREATE TABLE windows (
+        rule_id    TEXT NOT NULL,
+        group_key  TEXT NOT NULL,
+        start      INTEGER NOT NULL,
+        period     INTEGER NOT NULL,
+        body       BLOB NOT NULL,
+        touched_at REAL NOT NULL,
+        PRIMARY KEY (rule_id, group_key, start, period)
+    ) WITHOUT ROWID;
+    CREATE INDEX windows_by_age ON windows (touched_at);
+
+    CREATE TABLE alerts (
+        id           TEXT PRIMARY KEY,
+        window_start TEXT NOT NULL,
+        revision     INTEGER NOT NULL,
+        body         BLOB NOT NULL,
+        touched_at   REAL NOT NULL
+    );
+
+    CREATE TABLE outbox (
+        sink         TEXT NOT NULL,
+        alert_id     TEXT NOT NULL REFERENCES alerts (id),
+        state        TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead')),
+        attempts     INTEGER NOT NULL DEFAULT 0,
+        due_at       REAL NOT NULL,
+        made_at      REAL NOT NULL,
+        delivered_at REAL,
+        last_error   TEXT,
+        PRIMARY KEY (sink, alert_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX outbox_by_due ON outbox (sink, state, due_at);
+
+    CREATE TABLE positions (
+        source     TEXT NOT NULL,
+        key        TEXT NOT NULL,
+        value      TEXT NOT NULL,
+        touched_at REAL NOT NULL,
+        PRIMARY KEY (source, key)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE quarantine (
+        source         TEXT NOT NULL,
+        origin         TEXT NOT NULL,
+        record_index   INTEGER NOT NULL,
+        reason         TEXT NOT NULL,
+        body           BLOB NOT NULL,
+        touched_at     REAL NOT NULL,
+        PRIMARY KEY (source, origin, record_index)
+    );
+    """,
+)
+
+
+def migrate(
+    connection: sqlite3.Connection, path: str, migrations: Sequence[str] = MIGRATIONS
+) -> None:
+    """Bring a database to the newest schema, one transaction for each step.
+
+    Raises:
+        StateError: the database was written by a newer detector.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(migrations):
+        raise StateError(
+            f"the state {path} has schema version {version}, this detector knows {len(migrations)}",
+            remedy="run the newer detector, or give this one another state.path",
+        )
+    for step in range(version, len(migrations)):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {migrations[step]} PRAGMA user_version = {step + 1}; COMMIT;"
+        )

@@ -1,0 +1,1 @@
+"""The counting core: pure functions over one key's state."""
