@@ -30,6 +30,23 @@ class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=T
     """A part of the configuration; unknown keys in it are errors."""
 
 
+def _positive(section: Section, *names: str) -> None:
+    for name in names:
+        if not getattr(section, name) > 0:
+            raise ValueError(f"{name} must be more than 0")
+
+
+def _between(section: Section, name: str, least: int, most: int) -> None:
+    if not least <= getattr(section, name) <= most:
+        raise ValueError(f"{name} must be from {least} to {most}")
+
+
+def _url(section: Section, name: str) -> None:
+    parts = urlsplit(getattr(section, name))
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{name} must be an http:// or https:// address")
+
+
 class _Named(Section, frozen=True, kw_only=True):
     name: str = ""
 
@@ -259,20 +276,3 @@ def _with_names(parts: tuple[P, ...], key: str, document: Document) -> tuple[P, 
             )
         named[name] = msgspec.structs.replace(part, name=name)
     return tuple(named.values())
-
-
-def _positive(section: Section, *names: str) -> None:
-    for name in names:
-        if not getattr(section, name) > 0:
-            raise ValueError(f"{name} must be more than 0")
-
-
-def _between(section: Section, name: str, least: int, most: int) -> None:
-    if not least <= getattr(section, name) <= most:
-        raise ValueError(f"{name} must be from {least} to {most}")
-
-
-def _url(section: Section, name: str) -> None:
-    parts = urlsplit(getattr(section, name))
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{name} must be an http:// or https:// address")

@@ -62,7 +62,7 @@ def _inflate_member(body: bytes, start: int, inflated: bytearray, max_bytes: int
             pending = stream.unconsumed_tail
             if not chunk and not pending and position == len(body) and not stream.eof:
                 raise PayloadError("truncated", "the gzip data ends in the middle")
-    except IsalError as error:  # type: ignore[misc] - isal's stub types it as an object
+    except IsalError as error:  # type: ignore[misc]  # isal's stub types it as an object
         raise PayloadError("corrupt", f"the gzip data is damaged ({error})") from error
     return position - len(stream.unused_data)
 

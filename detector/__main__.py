@@ -1,0 +1,5 @@
+"""`python -m detector`."""
+
+from detector.cli import entry_point
+
+entry_point()

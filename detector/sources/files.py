@@ -1,0 +1,52 @@
+"""Log files on disk, for the directory source and for a replay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from detector.envelopes.log_file import delivery_time
+from detector.errors import PayloadError
+from detector.sources.delivery import Payload
+
+LOG_FILE_SUFFIXES = (".json", ".json.gz")
+
+
+def is_log_file_name(name: str) -> bool:
+    """Return whether a name is that of a log file; a leading dot marks one still being written."""
+    return name.endswith(LOG_FILE_SUFFIXES) and not name.startswith(".")
+
+
+def log_files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the log files in a folder and below, in order of their names.
+
+    Symbolic links to folders are not followed: a loop of them would have no end.
+
+    Raises:
+        OSError: the folder itself cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in ordered:
+        if entry.is_dir(follow_symlinks=False):
+            try:
+                yield from log_files(Path(entry.path))
+            except FileNotFoundError:
+                continue  # removed since it was listed
+        elif is_log_file_name(entry.name) and entry.is_file():
+            yield entry
+
+
+def read_payload(path: Path, max_bytes: int) -> Payload:
+    """Read a file; what prevents it is in the payload, for the account to show."""
+    body: bytes | PayloadError
+    try:
+        with path.open("rb") as file:
+            body = file.read(max_bytes + 1)
+    except OSError as error:
+        body = PayloadError("unreadable", f"the file cannot be read: {error.strerror}")
+    else:
+        if len(body) > max_bytes:
+            body = PayloadError("too_large", f"the file is larger than {max_bytes} bytes")
+    return Payload(str(path), body, delivery_time(path.name))
