@@ -32,34 +32,38 @@ class Delivery:
     """What is acknowledged as one: a file, or all objects that a queue message announces.
 
     `ack` tells the source that all of it is durable; `nack` that something in it could not be
-    understood, or that the detector is stopping. `received_at` is when the source took it, in
-    seconds since the epoch.
+    understood. A delivery that the service never gets to is told neither. `received_at` is when
+    the source took it, in seconds since the epoch; `cost` what it acquired of the budget, in bytes.
     """
 
     source: str
     payloads: Sequence[Payload]
     received_at: float
+    cost: int = 0
     positions: Sequence[Position] = ()
     ack: Callable[[], Awaitable[None]] = field(default=_nothing)
     nack: Callable[[], Awaitable[None]] = field(default=_nothing)
 
-    @property
-    def size(self) -> int:
-        """The bytes that the delivery holds in memory."""
-        return sum(len(item.body) for item in self.payloads if isinstance(item.body, bytes))
 
-
-Emit = Callable[[Delivery], Awaitable[None]]
-"""Hands a delivery on; waits until there is room for it, so that a full pipeline stops a source."""
+Emit = Callable[[Delivery], None]
+"""Hands a delivery on. It was paid for from the budget, so there is room."""
 
 
 class Source(Protocol):
     """A way in."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The source's name in metrics, logs and the state."""
+        ...
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the last attempt to look for something new succeeded."""
+        ...
 
     async def run(self, emit: Emit) -> None:
-        """Emit deliveries until cancelled.
+        """Emit deliveries until cancelled; then fetch no more, but keep what is in hand.
 
         Raises:
             SourceError: the source has failed for good.
@@ -67,5 +71,5 @@ class Source(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish what acknowledging still asks for, and let go of everything."""
+        """Finish acknowledging, give back what was not processed, and let go of everything."""
         ...

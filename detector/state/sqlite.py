@@ -87,12 +87,12 @@ class SQLiteStore:
         """Return a source's positions by key."""
         return dict(self._rows("SELECT key, value FROM positions WHERE source = ?", source))
 
-    def forget_positions(self, source: str, keys: Iterable[str]) -> None:
-        """Drop positions that a source has no more use for."""
+    def forget_positions(self, source: str, keys: Iterable[str], before: float) -> None:
+        """Drop positions of a source that were last written before a time."""
         with self._immediate() as connection:
             connection.executemany(
-                "DELETE FROM positions WHERE source = ? AND key = ?",
-                [(source, key) for key in keys],
+                "DELETE FROM positions WHERE source = ? AND key = ? AND touched_at < ?",
+                [(source, key, before) for key in keys],
             )
 
     def alerts(self) -> list[Alert]:

@@ -96,8 +96,8 @@ class Store(Protocol):
         """Return a source's positions by key."""
         ...
 
-    def forget_positions(self, source: str, keys: Iterable[str]) -> None:
-        """Drop positions that a source has no more use for."""
+    def forget_positions(self, source: str, keys: Iterable[str], before: float) -> None:
+        """Drop positions of a source that were last written before a time."""
         ...
 
     def alerts(self) -> list[Alert]:

@@ -1,0 +1,270 @@
+"""The service: built from the configuration, supervised, drained, stopped.
+
+Every part runs as a task. Whichever ends first, by a signal or by failing for good, the others are
+brought to an orderly end: sources stop fetching, what is in hand is finished and acknowledged, the
+outbox goes out as far as it goes, and what could not be done is in the state for the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from detector.alerts.text import clean
+from detector.config import (
+    Config,
+    DirectorySourceConfig,
+    SinkConfig,
+    SNSSinkConfig,
+    SourceConfig,
+    StdoutSinkConfig,
+)
+from detector.errors import DetectorError
+from detector.matching import Limits
+from detector.pipeline import Pipeline, Settings
+from detector.rules.ruleset import RuleSet
+from detector.sinks.outbox import OutboxWorker
+from detector.sinks.sink import Sink
+from detector.sinks.sns import SNSSink
+from detector.sinks.stdout import StdoutSink
+from detector.sinks.webhook import WebhookSink
+from detector.sources.budget import Budget
+from detector.sources.delivery import Delivery, Source
+from detector.sources.directory import DirectorySource
+from detector.sources.s3_sqs import S3SQSSource
+from detector.state.sqlite import SQLiteStore
+from detector.state.worker import StateWorker
+from detector.telemetry.metrics import Metrics
+from detector.telemetry.server import TelemetryServer
+
+PRUNE_SECONDS = 600.0
+"""How often what is past its retention is dropped: often enough that each time takes little."""
+
+log = structlog.get_logger()
+
+
+def run_service(config: Config, rules: RuleSet) -> int:
+    """Run until told to stop; return the exit status: 0 if all parts ended well, else 1."""
+    store = SQLiteStore.open(Path(config.state.path))
+    try:
+        return uvloop.run(_Service(config, rules, store).run())
+    finally:
+        store.close()
+
+
+class _Service:
+    def __init__(self, config: Config, rules: RuleSet, store: SQLiteStore) -> None:
+        self._config = config
+        self._rules = rules
+        self._store = store
+        self._state = StateWorker(store)
+        self._metrics = Metrics()
+        self._budget = Budget(
+            max_deliveries=config.limits.max_deliveries_in_hand,
+            max_bytes=config.limits.max_bytes_in_hand,
+        )
+        self._sources = [self._source(item) for item in config.sources]
+        self._outboxes = [
+            OutboxWorker(
+                _sink(item),
+                self._state,
+                self._metrics,
+                update_interval=config.alerts.update_interval_seconds,
+            )
+            for item in config.sinks
+        ]
+        self._pipeline = Pipeline(rules, store, _settings(config))
+        self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._telemetry = TelemetryServer(config.telemetry, self._metrics.registry, self._not_ready)
+        self._draining = False
+
+    async def run(self) -> int:
+        """Start everything, wait for the first end, and stop everything."""
+        stop = _stop_requested()
+        await self._telemetry.start()
+        try:
+            for outbox in self._outboxes:
+                await outbox.sink.open()
+            return await self._supervise(stop)
+        finally:
+            for source in self._sources:
+                await source.close()
+            for outbox in self._outboxes:
+                await outbox.sink.close()
+            await self._telemetry.stop()
+            self._state.close()
+
+    async def _supervise(self, stop: asyncio.Event) -> int:
+        self._announce()
+        sources = [_task(source.run(self._emit), source.name) for source in self._sources]
+        workers = [
+            _task(self._work(), "pipeline"),
+            _task(self._prune(), "retention"),
+            *(_task(outbox.run(), outbox.sink.name) for outbox in self._outboxes),
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopping, *sources, *workers], return_when=asyncio.FIRST_COMPLETED)
+        failed = _failures([*sources, *workers])
+        log.info("stopping", reason="failure" if failed else "signal")
+        await self._drain(sources, workers)
+        await _cancel([stopping, *sources, *workers])
+        failed = failed or _failures(workers)
+        log.info("stopped", in_hand=self._budget.deliveries)
+        return 1 if failed else 0
+
+    async def _drain(
+        self, sources: list[asyncio.Task[None]], workers: list[asyncio.Task[None]]
+    ) -> None:
+        """Finish what is in hand and send what is due, within the deadline."""
+        self._draining = True
+        await _cancel(sources)
+        if any(worker.done() for worker in workers):
+            return  # a worker failed for good: what is in hand comes again after a restart
+        try:
+            async with asyncio.timeout(self._config.drain_seconds):
+                await self._budget.wait_until_empty()
+                for outbox in self._outboxes:
+                    while await outbox.send_due():
+                        pass
+        except TimeoutError:
+            log.warning(
+                "not finished in time, the next start goes on", in_hand=self._budget.deliveries
+            )
+        except DetectorError as error:
+            log.warning("not finished, the next start goes on", error=clean(str(error)))
+
+    def _emit(self, delivery: Delivery) -> None:
+        self._metrics.in_hand(self._budget.bytes)
+        self._deliveries.put_nowait(delivery)
+
+    async def _work(self) -> None:
+        while True:
+            delivery = await self._deliveries.get()
+            await self._process(delivery)
+            await self._budget.release(delivery.cost)
+            self._metrics.in_hand(self._budget.bytes)
+
+    async def _process(self, delivery: Delivery) -> None:
+        processed = await self._state.call(lambda _: self._pipeline.process(delivery, time.time()))
+        self._metrics.processed(delivery, processed, time.time())
+        for rejection in processed.rejections:
+            log.warning(
+                "rejected",
+                source=delivery.source,
+                origin=clean(rejection.origin),
+                record=rejection.index,
+                reason=rejection.reason,
+                message=clean(rejection.message),
+            )
+        if processed.is_understood:
+            await delivery.ack()
+        else:
+            await delivery.nack()
+        self._metrics.acknowledged(
+            delivery.source, "acked" if processed.is_understood else "nacked"
+        )
+        if processed.alerts:
+            for outbox in self._outboxes:
+                outbox.wake()
+
+    async def _prune(self) -> None:
+        while True:
+            before = time.time() - self._config.state.retention_seconds
+            await self._state.call(lambda store: store.prune(before))  # noqa: B023
+            await asyncio.sleep(PRUNE_SECONDS)
+
+    def _not_ready(self) -> list[str]:
+        if self._draining:
+            return ["draining"]
+        return [
+            f"source {source.name} is not read" for source in self._sources if not source.is_ready
+        ]
+
+    def _announce(self) -> None:
+        self._metrics.declare(
+            [source.name for source in self._sources],
+            [outbox.sink.name for outbox in self._outboxes],
+        )
+        log.info(
+            "started",
+            rules=len(self._rules.rules),
+            sources=[source.name for source in self._sources],
+            sinks=[outbox.sink.name for outbox in self._outboxes],
+            state=self._config.state.path,
+            metrics=f"{self._telemetry.address}/metrics",
+        )
+
+    def _source(self, config: SourceConfig) -> Source:
+        if isinstance(config, DirectorySourceConfig):
+            return DirectorySource(
+                config, self._budget, self._store.positions(config.name), self._forget
+            )
+        return S3SQSSource(config, self._budget)
+
+    async def _forget(self, source: str, keys: Iterable[str]) -> None:
+        before = time.time() - self._config.state.retention_seconds
+        await self._state.call(lambda store: store.forget_positions(source, keys, before))
+
+
+def _sink(config: SinkConfig) -> Sink:
+    if isinstance(config, StdoutSinkConfig):
+        return StdoutSink(config)
+    if isinstance(config, SNSSinkConfig):
+        return SNSSink(config)
+    return WebhookSink(config)
+
+
+def _settings(config: Config) -> Settings:
+    return Settings(
+        sinks=[sink.name for sink in config.sinks],
+        late_after=config.alerts.late_after_seconds,
+        update_interval=config.alerts.update_interval_seconds,
+        limits=Limits(config.limits.max_inflated_bytes, config.limits.max_values),
+    )
+
+
+def _stop_requested() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def request(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, request, number)
+    return stop
+
+
+def _task(work: object, name: str) -> asyncio.Task[None]:
+    return asyncio.create_task(work, name=name)  # type: ignore[arg-type]
+
+
+def _failures(tasks: Iterable[asyncio.Task[None]]) -> bool:
+    """Report every task that has failed; return whether one has."""
+    failed = False
+    for task in tasks:
+        if not task.done() or task.cancelled():
+            continue
+        failed = True
+        error = task.exception()
+        if isinstance(error, DetectorError):
+            log.error("failed for good", part=task.get_name(), error=clean(str(error)))
+        else:
+            log.error("failed unexpectedly", part=task.get_name(), error=clean(repr(error)))
+    return failed
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
+    pending = [task for task in tasks if not task.done()]
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)

@@ -1,0 +1,94 @@
+"""The outbox's drain: one worker for each sink, so that none waits for another."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import structlog
+
+from detector.backoff import backoff_seconds
+from detector.sinks.sink import Delivered, Permanent, Sink
+from detector.state.store import Notification
+from detector.state.worker import StateWorker
+from detector.telemetry.metrics import Metrics
+
+BATCH = 20
+"""Notifications taken from the state at a time."""
+
+IDLE_SECONDS = 30.0
+"""The longest sleep. A wake-up that got lost delays a page by no more than that."""
+
+log = structlog.get_logger()
+
+
+class OutboxWorker:
+    """Sends what is due to one sink, one after the other, until cancelled."""
+
+    def __init__(
+        self, sink: Sink, state: StateWorker, metrics: Metrics, *, update_interval: float
+    ) -> None:
+        self.sink = sink
+        self._state = state
+        self._metrics = metrics
+        self._update_interval = update_interval
+        self._wake = asyncio.Event()
+        self._sending = asyncio.Lock()
+
+    def wake(self) -> None:
+        """Look for due notifications now: some may just have been put in."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send what is due and sleep until more is.
+
+        Raises:
+            SinkError: the sink has failed for good.
+            StateError: the state cannot be read or written.
+        """
+        while True:
+            self._wake.clear()
+            while await self.send_due():
+                pass
+            next_due = await self._state.call(lambda store: store.next_due(self.sink.name))
+            wait = IDLE_SECONDS if next_due is None else next_due - time.time()
+            try:
+                await asyncio.wait_for(self._wake.wait(), min(max(wait, 0.0), IDLE_SECONDS))
+            except TimeoutError:
+                continue
+
+    async def send_due(self) -> int:
+        """Send a batch of what is due now, and return how many that were."""
+        name = self.sink.name
+        async with self._sending:
+            now = time.time()
+            notifications = await self._state.call(lambda store: store.due(name, now, BATCH))
+            for notification in notifications:
+                await self._send(notification)
+        counts = await self._state.call(lambda store: store.outbox_counts(name))
+        self._metrics.outbox(name, counts, time.time())
+        return len(notifications)
+
+    async def _send(self, notification: Notification) -> None:
+        name = self.sink.name
+        answer = await self.sink.send(notification.alert)
+        now = time.time()
+        context = {"sink": name, "alert": notification.alert.id}
+        if isinstance(answer, Delivered):
+            self._metrics.sent(name, "delivered")
+            await self._state.call(
+                lambda store: store.delivered(name, notification, now, self._update_interval)
+            )
+        elif isinstance(answer, Permanent):
+            self._metrics.sent(name, "permanent")
+            log.error("alert not delivered, and never will be", why=answer.why, **context)
+            await self._state.call(lambda store: store.bury(name, notification, answer.why))
+        else:
+            self._metrics.sent(name, "retry")
+            wait = backoff_seconds(notification.attempts + 1, random.random)
+            wait = max(wait, answer.after or 0.0)
+            log.warning("alert not delivered yet", why=answer.why, again_in=wait, **context)
+            await self._state.call(
+                lambda store: store.retry_later(name, notification, now + wait, answer.why)
+            )

@@ -1,0 +1,143 @@
+"""Log files that appear in a folder.
+
+Another program writes there, so a file counts as complete once it has stopped changing. What was
+read is remembered by size and time of change, in the transaction of what it caused: a restart
+neither repeats nor skips, and a file that is replaced is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from detector.config import DirectorySourceConfig
+from detector.errors import PayloadError, SourceError
+from detector.sources.budget import Budget
+from detector.sources.delivery import Delivery, Emit
+from detector.sources.files import log_files, read_payload
+from detector.state.store import Position
+
+SCAN_SHARE = 0.1
+"""The share of its time that a source may spend on looking: a million files take seconds."""
+
+FORGET_SECONDS = 3600.0
+"""How often files that are gone are forgotten. It frees a few bytes each: no hurry."""
+
+Forget = Callable[[str, Iterable[str]], Awaitable[None]]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    path: str
+    size: int
+    signature: str
+
+
+class DirectorySource:
+    """A `Source` of the log files in a folder and below."""
+
+    def __init__(
+        self,
+        config: DirectorySourceConfig,
+        budget: Budget,
+        positions: Mapping[str, str],
+        forget: Forget,
+    ) -> None:
+        self.name = config.name
+        self.is_ready = False
+        self._config = config
+        self._folder = Path(config.path)
+        self._budget = budget
+        self._read = dict(positions)
+        """Signature of each file that was handed on, by its path below the folder."""
+        self._forget = forget
+        self._forgot_at = time.monotonic()
+        self._unsettled: dict[str, tuple[str, float]] = {}
+        self._unreadable: set[str] = set()
+
+    async def run(self, emit: Emit) -> None:
+        """Hand on what is there, then what comes; see `Source`."""
+        while True:
+            started = time.monotonic()
+            try:
+                found = await asyncio.to_thread(self._scan)
+            except OSError as error:
+                raise SourceError(
+                    f"the folder {self._folder} cannot be read: {error.strerror}",
+                    remedy="create it, or correct sources.path",
+                ) from error
+            self.is_ready = True
+            for item in found:
+                await self._hand_on(item, emit)
+            await self._forget_vanished()
+            took = time.monotonic() - started
+            await asyncio.sleep(max(self._config.poll_seconds, took / SCAN_SHARE - took))
+
+    async def close(self) -> None:
+        """Nothing is held open between reads."""
+
+    async def _hand_on(self, item: _Found, emit: Emit) -> None:
+        path = self._folder / item.path
+        if item.path in self._unreadable and not os.access(path, os.R_OK):
+            return
+        cost = min(item.size, self._config.max_file_bytes)
+        await self._budget.acquire(cost)
+        payload = await asyncio.to_thread(read_payload, path, self._config.max_file_bytes)
+        positions: tuple[Position, ...] = ()
+        if isinstance(payload.body, PayloadError) and payload.body.reason == "unreadable":
+            # Not remembered as read: once it can be read it must be, by a later process too.
+            self._unreadable.add(item.path)
+        else:
+            self._unreadable.discard(item.path)
+            self._read[item.path] = item.signature
+            positions = (Position(self.name, item.path, item.signature),)
+        emit(
+            Delivery(
+                source=self.name,
+                payloads=[payload],
+                received_at=time.time(),
+                cost=cost,
+                positions=positions,
+            )
+        )
+
+    def _scan(self) -> list[_Found]:
+        """Return the complete files that were not read as they are now."""
+        found = []
+        unsettled: dict[str, tuple[str, float]] = {}
+        now = time.time()
+        clock = time.monotonic()
+        for entry in log_files(self._folder):
+            try:
+                status = entry.stat()
+            except FileNotFoundError:
+                continue
+            path = os.path.relpath(entry.path, self._folder)
+            signature = f"{status.st_size}:{status.st_mtime_ns}"
+            if self._read.get(path) == signature:
+                continue
+            before, since = self._unsettled.get(path, (signature, clock))
+            since = since if before == signature else clock
+            settle = self._config.settle_seconds
+            if now - status.st_mtime >= settle or clock - since >= settle:
+                found.append(_Found(path, status.st_size, signature))
+            else:
+                unsettled[path] = (signature, since)
+        self._unsettled = unsettled
+        return found
+
+    async def _forget_vanished(self) -> None:
+        if time.monotonic() - self._forgot_at < FORGET_SECONDS:
+            return
+        self._forgot_at = time.monotonic()
+        vanished = [path for path in self._read if not (self._folder / path).exists()]
+        if vanished:
+            await self._forget(self.name, vanished)

@@ -1,0 +1,165 @@
+"""The detector's metrics. Labels are names from the configuration or words from fixed sets."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from detector import __version__
+from detector.accounting import OUTCOMES
+from detector.pipeline import Processed
+from detector.sources.delivery import Delivery
+from detector.state.store import OutboxCounts
+
+_AGE_BUCKETS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400, 604_800)
+_DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """All metrics of one service, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        Info("detector_build", "The running detector.", registry=registry).info(
+            {"version": __version__}
+        )
+        self._received = Counter(
+            "detector_records_received",
+            "CloudTrail records that came in; the sum of detector_records over its outcomes.",
+            ["source"],
+            registry=registry,
+        )
+        self._records = Counter(
+            "detector_records",
+            "CloudTrail records by what became of them.",
+            ["source", "outcome"],
+            registry=registry,
+        )
+        self._rejections = Counter(
+            "detector_rejections",
+            "Records, and payloads as a whole, that could not be understood.",
+            ["source", "reason"],
+            registry=registry,
+        )
+        self._skipped = Counter(
+            "detector_skipped",
+            "Payloads and records that hold no events for rules, by their kind.",
+            ["source", "kind"],
+            registry=registry,
+        )
+        self._deliveries = Counter(
+            "detector_deliveries",
+            "Deliveries by what the source was told of them.",
+            ["source", "result"],
+            registry=registry,
+        )
+        self._late = Counter(
+            "detector_late_events",
+            "Matched events that CloudTrail delivered later than alerts.late_after_seconds.",
+            ["source"],
+            registry=registry,
+        )
+        self._alerts = Counter(
+            "detector_alerts",
+            "Alerts raised, and updates of raised ones.",
+            ["rule_id", "level", "verdict"],
+            registry=registry,
+        )
+        self._sends = Counter(
+            "detector_sink_sends",
+            "Attempts to send an alert, by the sink's answer.",
+            ["sink", "result"],
+            registry=registry,
+        )
+        self._outbox = Gauge(
+            "detector_outbox_notifications",
+            "Notifications that wait, or that were refused for good.",
+            ["sink", "state"],
+            registry=registry,
+        )
+        self._outbox_age = Gauge(
+            "detector_outbox_oldest_seconds",
+            "Age of the oldest notification that waits; 0 where none does.",
+            ["sink"],
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "detector_source_lag_seconds",
+            "From CloudTrail's delivery of the latest payload to the end of its processing.",
+            ["source"],
+            registry=registry,
+        )
+        self._event_age = Histogram(
+            "detector_event_age_seconds",
+            "From a matched event to CloudTrail's delivery of it.",
+            ["source"],
+            buckets=_AGE_BUCKETS,
+            registry=registry,
+        )
+        self._alert_delay = Histogram(
+            "detector_alert_delay_seconds",
+            "From a delivery's arrival to its alerts in the outbox.",
+            ["source"],
+            buckets=_DELAY_BUCKETS,
+            registry=registry,
+        )
+        self._in_hand = Gauge(
+            "detector_in_hand_bytes",
+            "Bytes fetched and not done with; sources stop at limits.max_bytes_in_hand.",
+            registry=registry,
+        )
+
+    def declare(self, sources: list[str], sinks: list[str]) -> None:
+        """Create each source's and sink's series at zero, so that rates see the first increase."""
+        for source in sources:
+            self._received.labels(source)
+            for outcome in OUTCOMES:
+                self._records.labels(source, outcome)
+        for sink in sinks:
+            for result in ("delivered", "retry", "permanent"):
+                self._sends.labels(sink, result)
+
+    def processed(self, delivery: Delivery, processed: Processed, now: float) -> None:
+        """Record what became of a delivery."""
+        source = delivery.source
+        account = processed.accounting
+        self._received.labels(source).inc(account.received)
+        for outcome in OUTCOMES:
+            self._records.labels(source, outcome).inc(getattr(account, outcome))
+        for rejection in processed.rejections:
+            self._rejections.labels(source, rejection.reason).inc()
+        for kind, count in processed.skipped.items():
+            self._skipped.labels(source, kind).inc(count)
+        for age in processed.ages:
+            self._event_age.labels(source).observe(age)
+        self._late.labels(source).inc(processed.late)
+        for verdict, alert in processed.alerts:
+            self._alerts.labels(alert.rule_id, alert.level, verdict.value).inc()
+            self._alert_delay.labels(source).observe(max(0.0, now - delivery.received_at))
+        times = [item.delivered_at for item in delivery.payloads if item.delivered_at is not None]
+        if times:
+            self._lag.labels(source).set(max(0.0, now - max(times)))
+
+    def acknowledged(self, source: str, result: str) -> None:
+        """Record what a source was told of a delivery: `acked` or `nacked`."""
+        self._deliveries.labels(source, result).inc()
+
+    def in_hand(self, size: int) -> None:
+        """Record the bytes in hand."""
+        self._in_hand.set(size)
+
+    def sent(self, sink: str, result: str) -> None:
+        """Record an attempt to send: `delivered`, `retry` or `permanent`."""
+        self._sends.labels(sink, result).inc()
+
+    def outbox(self, sink: str, counts: OutboxCounts, now: float) -> None:
+        """Record how a sink's outbox stands."""
+        self._outbox.labels(sink, "pending").set(counts.pending)
+        self._outbox.labels(sink, "dead").set(counts.dead)
+        age = 0.0 if counts.oldest is None else max(0.0, now - counts.oldest)
+        self._outbox_age.labels(sink).set(age)
