@@ -1,0 +1,67 @@
+# Everything runs from a virtual environment of its own, made from hashed requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench faults requirements clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: $(VENV)/run.stamp  ## show the main job: sample logs in, alerts out; Ctrl-C stops it
+	@rm -rf .run && cp -R deploy/local .run
+	@echo "Reading the CloudTrail log files in .run/logs; put more there to see them read."
+	@echo "Alerts appear below, between the detector's own log lines."
+	@echo "Metrics: http://127.0.0.1:9464/metrics   Health: /healthz, /readyz   Stop: Ctrl-C"
+	@echo
+	@exec $(BIN)/detector run --config .run/detector.yaml
+
+test: $(VENV)/dev.stamp  ## run the tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/dev.stamp  ## lint, formatting, types, and the rules' own tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/detector check
+	@$(BIN)/detector test
+
+format: $(VENV)/dev.stamp  ## bring the code into its format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/dev.stamp  ## measure a replay against the floor
+	@$(BIN)/python -m benchmarks.replay
+
+faults: $(VENV)/dev.stamp  ## kill the service again and again: the long form of the fault tests
+	@DETECTOR_KILLS=$${DETECTOR_KILLS:-200} $(BIN)/python -m pytest tests/faults -m faults -s
+
+requirements: $(VENV)/dev.stamp  ## export hashed requirements again (needs uv)
+	uv pip compile pyproject.toml $(EXPORT) -o requirements/run.txt
+	uv pip compile pyproject.toml --extra dev $(EXPORT) -o requirements/dev.txt
+	echo "hatchling editables" | tr ' ' '\n' | uv pip compile - $(EXPORT) -o requirements/build.txt
+EXPORT = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --upgrade
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .run .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+	  || { echo "This Python cannot make virtual environments; on Debian: apt install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# The package itself is installed in place, by a build backend that is pinned like all the rest.
+$(VENV)/run.stamp: $(BIN)/python pyproject.toml requirements/build.txt requirements/run.txt
+	@echo "Installing the detector into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
+	@echo "Installing the development tools into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
