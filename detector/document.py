@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,6 +25,8 @@ MAX_NODES = 100_000
 
 MAX_DEPTH = 64
 """Deeper than any record or configuration; an alias to itself would have no end."""
+
+_TOO_DEEP = f"the document is nested more than {MAX_DEPTH} levels deep"
 
 Key = str | int
 
@@ -76,7 +79,7 @@ class Document:
         return Place(self.path, start.line, start.column + bool(node.style) + offset)
 
     def _at(self, node: yaml.Node) -> Place:
-        return Place(self.path, node.start_mark.line + 1, node.start_mark.column + 1)
+        return _place(self.path, node.start_mark)
 
 
 def read(path: Path, error: type[DetectorError]) -> Document:
@@ -103,6 +106,7 @@ def parse(text: str, path: str, error: type[DetectorError]) -> Document:
     """Parse a text; every fault is raised as `error`, with its place."""
     loader: yaml.SafeLoader | None = None
     try:
+        _refuse_deep_nesting(text, path, error)
         loader = _LOADER(text)
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as fault:
@@ -118,6 +122,16 @@ def parse(text: str, path: str, error: type[DetectorError]) -> Document:
     return Document(path, text, _Builder(path, error).build(node, 0), node)
 
 
+def _refuse_deep_nesting(text: str, path: str, error: type[DetectorError]) -> None:
+    """Look at the flat stream of events first: PyYAML builds nodes by recursion in C, unbounded."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise error(_TOO_DEEP, place=_place(path, event.start_mark))
+
+
 class _Builder:
     """Plain data from nodes, with a count of what aliases multiply."""
 
@@ -131,7 +145,7 @@ class _Builder:
         if self._nodes > MAX_NODES:
             raise self._fault(node, f"the document expands to more than {MAX_NODES} values")
         if depth > MAX_DEPTH:
-            raise self._fault(node, f"the document is nested more than {MAX_DEPTH} levels deep")
+            raise self._fault(node, _TOO_DEEP)
         if isinstance(node, yaml.MappingNode):
             self._expect_tag(node, "map")
             return self._mapping(node, depth)
@@ -172,9 +186,7 @@ class _Builder:
             raise self._fault(node, f"the tag {node.tag} is not supported", "remove the tag")
 
     def _fault(self, node: yaml.Node, message: str, remedy: str | None = None) -> DetectorError:
-        mark = node.start_mark
-        place = Place(self._path, mark.line + 1, mark.column + 1)
-        return self._error(message, place=place, remedy=remedy)
+        return self._error(message, place=_place(self._path, node.start_mark), remedy=remedy)
 
 
 def _plain(text: str) -> object:
@@ -188,6 +200,10 @@ def _plain(text: str) -> object:
     if _FLOAT.fullmatch(text):
         return float(text)
     return text
+
+
+def _place(path: str, mark: Any) -> Place:
+    return Place(path, mark.line + 1, mark.column + 1) if mark else Place(path)
 
 
 def _find(node: yaml.Node, keys: Sequence[Key]) -> list[yaml.Node]:
@@ -210,7 +226,9 @@ def _syntax_error(
     fault: yaml.MarkedYAMLError, text: str, path: str, error: type[DetectorError]
 ) -> DetectorError:
     mark = fault.problem_mark or fault.context_mark
-    place = Place(path, mark.line + 1, mark.column + 1) if mark else Place(path)
+    if mark is not None and mark.line >= len(text.splitlines()):
+        mark = fault.context_mark  # found out at the end: what was never closed is more telling
+    place = _place(path, mark)
     tab = _TAB.search(text)
     if tab is not None and mark is not None and text.count("\n", 0, tab.start()) <= mark.line:
         line = text.count("\n", 0, tab.end()) + 1

@@ -208,8 +208,7 @@ class _Service:
         return S3SQSSource(config, self._budget)
 
     async def _forget(self, source: str, keys: Iterable[str]) -> None:
-        before = time.time() - self._config.state.retention_seconds
-        await self._state.call(lambda store: store.forget_positions(source, keys, before))
+        await self._state.call(lambda store: store.forget_positions(source, keys))
 
 
 def _sink(config: SinkConfig) -> Sink:

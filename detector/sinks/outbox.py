@@ -43,15 +43,22 @@ class OutboxWorker:
     async def run(self) -> None:
         """Send what is due and sleep until more is.
 
+        Dead letters get one more attempt at the start: whoever has just put a topic's policy or a
+        webhook's token right starts the detector anew, and must not lose the alerts in between.
+
         Raises:
             SinkError: the sink has failed for good.
             StateError: the state cannot be read or written.
         """
+        name = self.sink.name
+        revived = await self._state.call(lambda store: store.revive(name, time.time()))
+        if revived:
+            log.info("trying dead letters once more", sink=name, alerts=revived)
         while True:
             self._wake.clear()
             while await self.send_due():
                 pass
-            next_due = await self._state.call(lambda store: store.next_due(self.sink.name))
+            next_due = await self._state.call(lambda store: store.next_due(name))
             wait = IDLE_SECONDS if next_due is None else next_due - time.time()
             try:
                 await asyncio.wait_for(self._wake.wait(), min(max(wait, 0.0), IDLE_SECONDS))

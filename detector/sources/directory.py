@@ -26,10 +26,12 @@ from detector.state.store import Position
 SCAN_SHARE = 0.1
 """The share of its time that a source may spend on looking: a million files take seconds."""
 
-FORGET_SECONDS = 3600.0
-"""How often files that are gone are forgotten. It frees a few bytes each: no hurry."""
+GONE_SECONDS = 86_400.0
+"""How long a file must be gone before it is forgotten. It frees some hundred bytes: no hurry, and
+a shared folder that is not mounted for an hour must not have all of its files read again."""
 
 Forget = Callable[[str, Iterable[str]], Awaitable[None]]
+"""Drops a source's positions from the state."""
 
 log = structlog.get_logger()
 
@@ -59,7 +61,8 @@ class DirectorySource:
         self._read = dict(positions)
         """Signature of each file that was handed on, by its path below the folder."""
         self._forget = forget
-        self._forgot_at = time.monotonic()
+        self._gone: dict[str, float] = {}
+        """Files that were read and are not there any more, with the time they were first missed."""
         self._unsettled: dict[str, tuple[str, float]] = {}
         self._unreadable: set[str] = set()
 
@@ -77,7 +80,7 @@ class DirectorySource:
             self.is_ready = True
             for item in found:
                 await self._hand_on(item, emit)
-            await self._forget_vanished()
+            await self._forget_gone()
             took = time.monotonic() - started
             await asyncio.sleep(max(self._config.poll_seconds, took / SCAN_SHARE - took))
 
@@ -112,6 +115,7 @@ class DirectorySource:
     def _scan(self) -> list[_Found]:
         """Return the complete files that were not read as they are now."""
         found = []
+        gone = set(self._read)
         unsettled: dict[str, tuple[str, float]] = {}
         now = time.time()
         clock = time.monotonic()
@@ -121,6 +125,7 @@ class DirectorySource:
             except FileNotFoundError:
                 continue
             path = os.path.relpath(entry.path, self._folder)
+            gone.discard(path)
             signature = f"{status.st_size}:{status.st_mtime_ns}"
             if self._read.get(path) == signature:
                 continue
@@ -132,12 +137,13 @@ class DirectorySource:
             else:
                 unsettled[path] = (signature, since)
         self._unsettled = unsettled
+        self._gone = {path: self._gone.get(path, clock) for path in gone}
         return found
 
-    async def _forget_vanished(self) -> None:
-        if time.monotonic() - self._forgot_at < FORGET_SECONDS:
-            return
-        self._forgot_at = time.monotonic()
-        vanished = [path for path in self._read if not (self._folder / path).exists()]
-        if vanished:
-            await self._forget(self.name, vanished)
+    async def _forget_gone(self) -> None:
+        long_ago = time.monotonic() - GONE_SECONDS
+        forgotten = [path for path, since in self._gone.items() if since < long_ago]
+        if forgotten:
+            await self._forget(self.name, forgotten)
+            for path in forgotten:
+                del self._read[path]

@@ -87,12 +87,12 @@ class SQLiteStore:
         """Return a source's positions by key."""
         return dict(self._rows("SELECT key, value FROM positions WHERE source = ?", source))
 
-    def forget_positions(self, source: str, keys: Iterable[str], before: float) -> None:
-        """Drop positions of a source that were last written before a time."""
+    def forget_positions(self, source: str, keys: Iterable[str]) -> None:
+        """Drop positions of a source."""
         with self._immediate() as connection:
             connection.executemany(
-                "DELETE FROM positions WHERE source = ? AND key = ? AND touched_at < ?",
-                [(source, key, before) for key in keys],
+                "DELETE FROM positions WHERE source = ? AND key = ?",
+                [(source, key) for key in keys],
             )
 
     def alerts(self) -> list[Alert]:
@@ -161,6 +161,15 @@ class SQLiteStore:
             sink,
             notification.alert.id,
         )
+
+    def revive(self, sink: str, now: float) -> int:
+        """Make a sink's dead letters due once more, and return how many they are."""
+        with self._immediate() as connection:
+            return connection.execute(
+                "UPDATE outbox SET state = 'pending', attempts = 0, due_at = ?"
+                " WHERE sink = ? AND state = 'dead'",
+                (now, sink),
+            ).rowcount
 
     def outbox_counts(self, sink: str) -> OutboxCounts:
         """Return how a sink's outbox stands."""

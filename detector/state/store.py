@@ -96,8 +96,8 @@ class Store(Protocol):
         """Return a source's positions by key."""
         ...
 
-    def forget_positions(self, source: str, keys: Iterable[str], before: float) -> None:
-        """Drop positions of a source that were last written before a time."""
+    def forget_positions(self, source: str, keys: Iterable[str]) -> None:
+        """Drop positions of a source."""
         ...
 
     def alerts(self) -> list[Alert]:
@@ -128,6 +128,10 @@ class Store(Protocol):
 
     def bury(self, sink: str, notification: Notification, why: str) -> None:
         """Note that a sink will never take a notification: the dead-letter state."""
+        ...
+
+    def revive(self, sink: str, now: float) -> int:
+        """Make a sink's dead letters due once more, and return how many they are."""
         ...
 
     def outbox_counts(self, sink: str) -> OutboxCounts:

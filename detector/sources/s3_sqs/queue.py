@@ -36,11 +36,12 @@ log = structlog.get_logger()
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A message in hand. Times are of the monotonic clock."""
+    """A message in hand. `received_at` is the epoch's time, `since` the monotonic clock's."""
 
     id: str
     body: str
     receipt: str
+    received_at: float = field(default_factory=time.time)
     since: float = field(default_factory=time.monotonic)
     delete_attempts: int = 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -142,48 +141,43 @@ class S3SQSSource:
 
     async def _handle(self, queue: Queue, s3: S3Client, message: Message, emit: Emit) -> None:
         """Fetch what a message announces, and hand it on."""
+        content: list[ObjectReference] | Control | PayloadError
         try:
             content = open_s3_notification(message.body)
         except PayloadError as error:
-            await self._hand_on(queue, message, [Payload(f"sqs:{message.id}", error)], 0, emit)
-            return
-        if isinstance(content, Control) or not content:
+            content = error
+        if isinstance(content, Control) or content == []:
             log.info("message without objects", source=self.name, id=message.id)
             queue.delete(message)
             return
-        cost = sum(_weight(reference, self._config.max_object_bytes) for reference in content)
+        references = content if isinstance(content, list) else []
+        cost = sum(_weight(reference, self._config.max_object_bytes) for reference in references)
         await self._budget.acquire(cost)
         try:
-            payloads = await asyncio.gather(*(self._fetch(s3, item) for item in content))
-        except asyncio.CancelledError:
+            payloads = await asyncio.gather(*(self._fetch(s3, item) for item in references))
+        except BaseException:
             await self._budget.release(cost)
             raise
-        self._emit(queue, message, payloads, cost, emit)
+        if isinstance(content, PayloadError):
+            payloads = [Payload(f"sqs:{message.id}", content)]
+        emit(self._delivery(queue, message, payloads, cost))
 
-    async def _hand_on(
-        self, queue: Queue, message: Message, payloads: list[Payload], cost: int, emit: Emit
-    ) -> None:
-        await self._budget.acquire(cost)
-        self._emit(queue, message, payloads, cost, emit)
-
-    def _emit(
-        self, queue: Queue, message: Message, payloads: list[Payload], cost: int, emit: Emit
-    ) -> None:
+    def _delivery(
+        self, queue: Queue, message: Message, payloads: list[Payload], cost: int
+    ) -> Delivery:
         async def ack() -> None:
             queue.delete(message)
 
         async def nack() -> None:
             queue.let_go(message)
 
-        emit(
-            Delivery(
-                source=self.name,
-                payloads=payloads,
-                received_at=time.time(),
-                cost=cost,
-                ack=ack,
-                nack=nack,
-            )
+        return Delivery(
+            source=self.name,
+            payloads=payloads,
+            received_at=message.received_at,
+            cost=cost,
+            ack=ack,
+            nack=nack,
         )
 
     async def _fetch(self, s3: S3Client, reference: ObjectReference) -> Payload:

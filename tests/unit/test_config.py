@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import pytest
+
+from detector.config import (
+    Config,
+    DirectorySourceConfig,
+    S3SQSSourceConfig,
+    StdoutSinkConfig,
+    WebhookSinkConfig,
+    load_config,
+)
+from detector.errors import ConfigError
+
+SOURCES = "sources: [{type: directory, path: logs}]\n"
+
+
+def load(folder: Path, text: str) -> Config:
+    path = folder / "detector.yaml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def test_a_small_file_is_enough(tmp_path: Path) -> None:
+    config = load(tmp_path, SOURCES)
+    assert config.sources == (DirectorySourceConfig(name="directory", path=f"{tmp_path}/logs"),)
+    assert config.sinks == (StdoutSinkConfig(name="stdout"),)
+    assert config.state.path == f"{tmp_path}/state/detector.sqlite3"
+
+
+def test_relative_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
+    config = load(tmp_path, SOURCES + "rules: [mine, /etc/rules]\nstate: {path: /var/x.db}")
+    assert config.rules == (f"{tmp_path}/mine", "/etc/rules")
+    assert config.state.path == "/var/x.db"
+
+
+def test_a_secret_comes_from_the_environment_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK", "https://hooks.example/a")
+    (tmp_path / "token").write_text("s3cret\n")
+    config = load(
+        tmp_path,
+        SOURCES + "sinks: [{type: webhook, url: '${env:HOOK}', headers:"
+        " {Authorization: 'Bearer ${file:token}'}}]",
+    )
+    assert config.sinks == (
+        WebhookSinkConfig(
+            name="webhook",
+            url="https://hooks.example/a",
+            headers={"Authorization": "Bearer s3cret"},
+        ),
+    )
+
+
+def test_the_example_that_make_run_uses_is_good() -> None:
+    folder = Path(__file__).parent.parent.parent / "deploy" / "local"
+    config = load_config(folder / "detector.yaml")
+    assert [source.name for source in config.sources] == ["logs"]
+
+
+def test_every_kind_of_source_and_sink_can_be_named(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """
+sources:
+  - {type: s3_sqs, queue_url: "https://sqs.us-east-1.amazonaws.com/111122223333/q"}
+  - {type: directory, name: more, path: x}
+sinks:
+  - {type: stdout, format: json}
+  - {type: sns, topic_arn: "arn:aws:sns:us-east-1:111122223333:alerts"}
+  - {type: webhook, url: "http://127.0.0.1:9/"}
+""",
+    )
+    assert isinstance(config.sources[0], S3SQSSourceConfig)
+    assert [part.name for part in config.sources] == ["s3_sqs", "more"]
+    assert [part.name for part in config.sinks] == ["stdout", "sns", "webhook"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("source: []", "1:1: unknown key source; did you mean sources? Known here: sources, sinks"),
+        (SOURCES + "sinkz: []", "2:1: unknown key sinkz; did you mean sinks?"),
+        (
+            "sources: [{type: directory, path: x, setle_seconds: 1}]",
+            "1:38: unknown key sources[0].setle_seconds; did you mean settle_seconds?",
+        ),
+        ("sinks: []", "1:1: sources is missing; add sources"),
+        ("sources: [{type: directory}]", "1:11: sources[0].path is missing; add sources[0].path"),
+        ("sources: [{path: x}]", "1:11: sources[0].type is missing"),
+        (
+            "sources: [{type: directry, path: x}]",
+            "1:18: sources[0].type has a value that is not known; did you mean directory?"
+            " Known here: directory, s3_sqs",
+        ),
+        ("sources: x", "1:10: sources must be a list, not a string"),
+        ("sources: []", "1:1: sources is empty: name at least one"),
+        ("x", "1:1: the document must be a mapping, not a string"),
+        (
+            SOURCES + "telemetry: {port: '9464'}",
+            "2:19: telemetry.port must be a whole number, not a string",
+        ),
+        (SOURCES + "telemetry: {port: 70000}", "port must be from 0 to 65535"),
+        (
+            SOURCES + "log: {level: warn}",
+            "2:14: log.level has a value that is not known; did you mean warning?",
+        ),
+        (SOURCES + "limits: {max_values: 0}", "max_values must be more than 0"),
+        (SOURCES + "drain_seconds: -1", "drain_seconds must be more than 0"),
+        ("sources: [{type: directory, path: x, name: Bad Name}]", "name is lower-case letters"),
+        (
+            "sources: [{type: directory, path: a}, {type: directory, path: b}]",
+            "1:39: two sources have the name directory; give each a name of its own",
+        ),
+        (
+            SOURCES + "sinks: [{type: webhook, url: 'ftp://x'}]",
+            "url must be an http:// or https:// address",
+        ),
+        (SOURCES + "sinks: [{type: webhook, url: '${env:NO_SUCH}'}]", "2:30: the environment"),
+        (SOURCES + "sinks: [{type: webhook, url: '${file:nope}'}]", "2:30: the file nope cannot"),
+        (SOURCES + "sinks: [{type: sns, topic_arn: alerts}]", "topic_arn is like arn:aws:sns:"),
+        (
+            "sources: [{type: s3_sqs, queue_url: q}]",
+            "queue_url must be an http:// or https:// address",
+        ),
+        (
+            "sources: [{type: s3_sqs, queue_url: 'http://q', wait_seconds: 30}]",
+            "wait_seconds must be from 0 to 20",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_a_remedy(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path}/detector.yaml:")
+    assert says in str(caught.value)
+
+
+def test_a_secret_with_a_wrong_value_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK", "hunter2")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, SOURCES + "sinks: [{type: webhook, url: '${env:HOOK}'}]")
+    assert "hunter2" not in str(caught.value)

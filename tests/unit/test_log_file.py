@@ -1,0 +1,108 @@
+import gzip
+
+import msgspec
+import pytest
+
+from detector.envelopes.log_file import delivery_time, open_log_file, skipped_by_name
+from detector.errors import PayloadError
+from tests.records import NOON, log_file
+
+
+class Named(msgspec.Struct):
+    eventName: str | None = None  # noqa: N815
+
+
+def reason(body: bytes, **limits: int) -> str:
+    with pytest.raises(PayloadError) as caught:
+        open_log_file(body, **limits).decode(Named)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("wrap", [bytes, gzip.compress])
+def test_records_come_in_order_decoded_and_raw(wrap: type[bytes]) -> None:
+    batch = open_log_file(wrap(log_file({"eventName": "A", "x": [1]}, {"eventName": "B"})))
+    assert batch.decode(Named) == [Named("A"), Named("B")]
+    assert [bytes(raw) for raw in batch.raw()] == [
+        b'{"eventName":"A","x":[1]}',
+        b'{"eventName":"B"}',
+    ]
+
+
+def test_what_is_no_object_among_the_records_keeps_its_place() -> None:
+    batch = open_log_file(b'{"Records": [1, {"eventName": "A"}, null, [], "x"]}')
+    assert batch.decode(Named) == [1, Named("A"), None, [], "x"]
+    assert len(batch.raw()) == 5
+
+
+def test_a_file_without_records_is_a_log_file() -> None:
+    assert open_log_file(b'{"Records": []}').decode(Named) == []
+
+
+def test_other_keys_beside_the_records_are_no_matter() -> None:
+    assert open_log_file(b'{"x": {}, "Records": [{}], "y": 1}').decode(Named) == [Named()]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "empty"),
+        (b'{"Records": [{"eventName": "A"', "malformed_json"),
+        (b"hello", "malformed_json"),
+        (b'{"Records": [{}]} x', "malformed_json"),
+        (b'{"Records": {"a": 1}}', "not_a_log_file"),
+        (b'{"Records": null}', "not_a_log_file"),
+        (b'{"Records": "x"}', "not_a_log_file"),
+        (b'{"records": []}', "not_a_log_file"),
+        (b"[]", "not_a_log_file"),
+        (b"null", "not_a_log_file"),
+        (b'{"Records": [' + b"[" * 50_000 + b"]" * 50_000 + b"]}", "too_deep"),
+        (gzip.compress(b""), "malformed_json"),
+        (gzip.compress(log_file({}))[:-9], "truncated"),
+    ],
+)
+def test_what_is_no_log_file_is_rejected_with_a_reason(body: bytes, expected: str) -> None:
+    assert reason(body) == expected
+
+
+def test_a_document_of_too_many_values_is_rejected_before_it_is_decoded() -> None:
+    assert reason(log_file(*[{}] * 12), max_values=10) == "too_many_values"
+    assert reason(log_file({"x": "y" * 100}), max_bytes=50) == "too_large"
+
+
+def test_a_digest_is_known_by_its_content() -> None:
+    assert open_log_file(b'{"digestEndTime": "2026-09-16T15:00:00Z"}').is_digest()
+    assert not open_log_file(b'{"Records": []}').is_digest()
+    assert not open_log_file(b"[]").is_digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("AWSLogs/1/CloudTrail-Digest/us-east-1/2026/09/16/x.json.gz", "digest"),
+        ("AWSLogs/1/CloudTrail-Insight/us-east-1/2026/09/16/x.json.gz", "insight"),
+        ("1_CloudTrail-Digest_us-east-1_trail_us-east-1_20260916T150000Z.json.gz", "digest"),
+        ("AWSLogs/1/CloudTrail-Aggregated/us-east-1/x.json.gz", "aggregated"),
+        ("AWSLogs/1/CloudTrail/us-east-1/2026/09/16/x.json.gz", None),
+        ("1_CloudTrail_us-east-1_20260916T1200Z_abc.json.gz", None),
+        ("my-CloudTrail-Digest-notes/x.json", None),
+    ],
+)
+def test_files_that_hold_no_events_are_known_by_their_name(
+    name: str, expected: str | None
+) -> None:
+    skipped = skipped_by_name(name)
+    assert (skipped.reason if skipped else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("AWSLogs/1/CloudTrail/1_CloudTrail_us-east-1_20260916T1200Z_a1B2.json.gz", NOON),
+        ("1_CloudTrail_us-gov-west-1_20260916T1205Z_a1B2.json", NOON + 300),
+        ("1_CloudTrail_us-east-1_20261316T1200Z_a1B2.json", None),
+        ("1_CloudTrail-Digest_us-east-1_trail_us-east-1_20260916T150000Z.json.gz", None),
+        ("events.json", None),
+    ],
+)
+def test_the_time_of_delivery_is_read_from_the_name(name: str, expected: float | None) -> None:
+    assert delivery_time(name) == expected
