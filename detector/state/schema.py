@@ -89,6 +89,11 @@ def migrate(
             remedy="run the newer detector, or give this one another state.path",
         )
     for step in range(version, len(migrations)):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {migrations[step]} PRAGMA user_version = {step + 1}; COMMIT;"
-        )
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {migrations[step]} PRAGMA user_version = {step + 1}; COMMIT;"
+            )
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -43,25 +43,20 @@ class SQLiteStore:
         Raises:
             StateError: it cannot be opened, is another program's, or in use by another detector.
         """
-        lock = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = _lock(path)
-            connection = _connect(str(path))
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            migrate(connection, str(path))
-        except (OSError, sqlite3.Error) as error:
-            if lock is not None:
-                lock.close()
-            raise StateError(
-                f"the state {path} cannot be opened: {error}",
-                remedy="check state.path: its folder must be writable, on a local disk",
-            ) from error
-        except StateError:
-            if lock is not None:
-                lock.close()
-            raise
+        with ExitStack() as opened:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = opened.enter_context(_lock(path))
+                connection = opened.enter_context(closing(_connect(str(path))))
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                migrate(connection, str(path))
+            except (OSError, sqlite3.Error) as error:
+                raise StateError(
+                    f"the state {path} cannot be opened: {error}",
+                    remedy="check state.path: its folder must be writable, on a local disk",
+                ) from error
+            opened.pop_all()
         return cls(connection, lock)
 
     @classmethod
@@ -205,7 +200,8 @@ class SQLiteStore:
             try:
                 yield connection
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
         except sqlite3.Error as error:

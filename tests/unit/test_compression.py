@@ -1,6 +1,5 @@
 import gzip
 import tracemalloc
-import zlib
 
 import pytest
 from hypothesis import given
@@ -8,15 +7,9 @@ from hypothesis import strategies as st
 
 from detector.envelopes.compression import inflate
 from detector.errors import PayloadError
+from tests.compressed import bomb
 
 CAP = 1 << 20
-
-
-def bomb(size: int) -> bytes:
-    """Return a small gzip file of `size` zero bytes."""
-    packer = zlib.compressobj(9, wbits=31)
-    pieces = [packer.compress(bytes(1 << 20)) for _ in range(size >> 20)]
-    return b"".join([*pieces, packer.flush()])
 
 
 def reason(body: bytes, max_bytes: int = CAP) -> str:

@@ -87,9 +87,7 @@ def test_a_digest_is_known_by_its_content() -> None:
         ("my-CloudTrail-Digest-notes/x.json", None),
     ],
 )
-def test_files_that_hold_no_events_are_known_by_their_name(
-    name: str, expected: str | None
-) -> None:
+def test_files_that_hold_no_events_are_known_by_their_name(name: str, expected: str | None) -> None:
     skipped = skipped_by_name(name)
     assert (skipped.reason if skipped else None) == expected
 
