@@ -225,10 +225,11 @@ def _find(node: yaml.Node, keys: Sequence[Key]) -> list[yaml.Node]:
 def _syntax_error(
     fault: yaml.MarkedYAMLError, text: str, path: str, error: type[DetectorError]
 ) -> DetectorError:
-    mark = fault.problem_mark or fault.context_mark
-    if mark is not None and mark.line >= len(text.splitlines()):
-        mark = fault.context_mark  # found out at the end: what was never closed is more telling
-    place = _place(path, mark)
+    # What is found out only at the file's end is better told by where it began.
+    lines = text.splitlines()
+    marks = [item for item in (fault.problem_mark, fault.context_mark) if item is not None]
+    mark = next((item for item in marks if item.line < len(lines)), None)
+    place = _place(path, mark) if mark else Place(path, len(lines), len(lines[-1]) + 1)
     tab = _TAB.search(text)
     if tab is not None and mark is not None and text.count("\n", 0, tab.start()) <= mark.line:
         line = text.count("\n", 0, tab.end()) + 1

@@ -37,7 +37,9 @@ def store() -> Iterator[SQLiteStore]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Let a run fail in which a test was skipped, where that is forbidden."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", []) if reporter is not None else []
+    if reporter is None:
+        return
+    skipped = reporter.stats.get("skipped", [])
     if skipped and os.environ.get(FORBID_SKIPS) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter.write_line(f"{len(skipped)} tests were skipped, which {FORBID_SKIPS} forbids")

@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 def record(event_name: str = "PutUserPolicy", at: float = 0, **fields: Any) -> dict[str, Any]:
     """Return a record; `at` is in seconds after noon, `fields` replace those of an ordinary one."""
     number = next(_numbers)
-    made = {
+    made: dict[str, Any] = {
         "eventVersion": "1.11",
         "userIdentity": {
             "type": "IAMUser",

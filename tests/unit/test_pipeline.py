@@ -1,4 +1,5 @@
 import gzip
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -266,9 +267,7 @@ def test_the_same_events_in_any_order_split_and_repeated_give_the_same_alerts(
     shuffled = data.draw(st.permutations(repeated))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(shuffled)), max_size=5)))
     bounds = [0, *cuts, len(shuffled)]
-    deliveries = [
-        delivery(*shuffled[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    deliveries = [delivery(*shuffled[start:end]) for start, end in itertools.pairwise(bounds)]
     again, found = in_memory(deliveries, threshold)
     assert found == expected
     assert again.accounting.matched == once.accounting.matched

@@ -51,11 +51,15 @@ def test_a_window_comes_back_as_it_was_kept(store: SQLiteStore) -> None:
 
 
 def test_a_transaction_that_fails_leaves_nothing(store: SQLiteStore) -> None:
-    with pytest.raises(ZeroDivisionError), store.transaction(0) as transaction:
-        transaction.remember(Identity("e", "1"))
-        transaction.save_position(Position("source", "key", "value"))
-        transaction.save_alert(alert(), ["s"], 60)
-        raise ZeroDivisionError
+    def fail() -> None:
+        with store.transaction(0) as transaction:
+            transaction.remember(Identity("e", "1"))
+            transaction.save_position(Position("source", "key", "value"))
+            transaction.save_alert(alert(), ["s"], 60)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with store.transaction(0) as transaction:
         assert transaction.remember(Identity("e", "1"))
     assert store.positions("source") == {}
@@ -140,13 +144,18 @@ def test_a_state_that_cannot_be_opened_is_an_error_with_a_remedy(
 def test_a_disk_that_is_full_is_an_error_and_commits_nothing(tmp_path: Path) -> None:
     store = SQLiteStore.open(tmp_path / "state.sqlite3")
     store._connection.execute("PRAGMA max_page_count = 30")
-    body = bytes(MAX_QUARANTINED_BYTES)
-    with pytest.raises(StateError, match="cannot be written: database or disk is full"):
+    record = Quarantined("s", "o", 0, "why", bytes(MAX_QUARANTINED_BYTES))
+
+    def remember() -> bool:
         with store.transaction(0) as transaction:
-            transaction.remember(Identity("e", "1"))
-            transaction.quarantine(Quarantined("s", "o", 0, "why", body))
-    with store.transaction(0) as transaction:
-        assert transaction.remember(Identity("e", "1"))
+            is_new = transaction.remember(Identity("e", "1"))
+            if is_new:
+                transaction.quarantine(record)
+            return is_new
+
+    for _ in range(2):
+        with pytest.raises(StateError, match="cannot be written: database or disk is full"):
+            remember()
     store.close()
 
 
