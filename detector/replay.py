@@ -59,9 +59,8 @@ def replay(
     `on_file` is called before each file is read.
     """
     result = Replay()
-    store = SQLiteStore.in_memory()
-    pipeline = Pipeline(rules, store, settings)
-    try:
+    with SQLiteStore.in_memory() as store:
+        pipeline = Pipeline(rules, store, settings)
         for path in files_of(paths):
             on_file(path)
             payload = read_payload(path, settings.limits.max_inflated_bytes)
@@ -71,8 +70,6 @@ def replay(
             result.skipped += processed.skipped
             result.rejections += processed.rejections
         result.alerts = store.alerts()
-    finally:
-        store.close()
     return result
 
 

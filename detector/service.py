@@ -51,11 +51,8 @@ log = structlog.get_logger()
 
 def run_service(config: Config, rules: RuleSet) -> int:
     """Run until told to stop; return the exit status: 0 if all parts ended well, else 1."""
-    store = SQLiteStore.open(Path(config.state.path))
-    try:
+    with SQLiteStore.open(Path(config.state.path)) as store:
         return uvloop.run(_Service(config, rules, store).run())
-    finally:
-        store.close()
 
 
 class _Service:

@@ -29,9 +29,8 @@ def reference() -> Path:
 
 @pytest.fixture
 def store() -> Iterator[SQLiteStore]:
-    store = SQLiteStore.in_memory()
-    yield store
-    store.close()
+    with SQLiteStore.in_memory() as store:
+        yield store
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -246,12 +246,9 @@ def outcome(store: SQLiteStore) -> list[Any]:
 
 
 def in_memory(deliveries: Sequence[Delivery], threshold: int) -> tuple[Processed, list[Any]]:
-    store = SQLiteStore.in_memory()
-    try:
-        rules = RuleSet([iam_rule(window={"threshold": threshold})])
+    rules = RuleSet([iam_rule(window={"threshold": threshold})])
+    with SQLiteStore.in_memory() as store:
         return process(store, *deliveries, rules=rules), outcome(store)
-    finally:
-        store.close()
 
 
 @given(_world, st.integers(1, 4), st.data())

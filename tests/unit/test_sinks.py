@@ -1,0 +1,282 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from detector.alerts.alert import Alert
+from detector.config import SNSSinkConfig, StdoutSinkConfig, WebhookSinkConfig
+from detector.errors import SinkError
+from detector.sinks.outbox import OutboxWorker
+from detector.sinks.sink import Answer, Delivered, Permanent, Retry
+from detector.sinks.sns import MAX_MESSAGE_BYTES, SNSSink, fitting_message
+from detector.sinks.stdout import StdoutSink
+from detector.sinks.webhook import MAX_RETRY_AFTER_SECONDS, WebhookSink, retry_after_seconds
+from detector.state.sqlite import SQLiteStore
+from detector.state.worker import StateWorker
+from detector.telemetry.metrics import Metrics
+from tests.alerts import alert
+from tests.waiting import until
+
+
+@asynccontextmanager
+async def receiver(
+    answer: Callable[[web.Request], web.Response], after: Awaitable[object] | None = None
+) -> AsyncIterator[str]:
+    """Run an HTTP server that gives an answer to everything, and yield its address."""
+
+    async def handle(request: web.Request) -> web.Response:
+        await request.read()
+        if after is not None:
+            await after
+        return answer(request)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def post(url: str, made: Alert | None = None, **settings: object) -> Answer:
+    config = WebhookSinkConfig(name="hook", url=url, **settings)  # type: ignore[arg-type]
+    sink = WebhookSink(config)
+    await sink.open()
+    try:
+        return await sink.send(made or alert())
+    finally:
+        await sink.close()
+
+
+async def test_a_webhook_gets_the_alert_as_json_with_an_id_that_marks_repetitions() -> None:
+    requests = []
+
+    def answer(request: web.Request) -> web.Response:
+        requests.append(request)
+        return web.Response(status=202)
+
+    made = msgspec.structs.replace(alert(), revision=3)
+    async with receiver(answer) as url:
+        headers = {"Authorization": "Bearer s3cret"}
+        assert await post(f"{url}/x?y=z", made, headers=headers) == Delivered()
+        (request,) = requests
+        assert (request.method, request.path_qs) == ("POST", "/x?y=z")
+        assert request.headers["Content-Type"] == "application/json"
+        assert request.headers["Authorization"] == "Bearer s3cret"
+        assert request.headers["webhook-id"] == f"{made.id}.3"
+        assert await request.json() == msgspec.to_builtins(made)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (200, Delivered),
+        (204, Delivered),
+        (301, Permanent),
+        (400, Permanent),
+        (404, Permanent),
+        (408, Retry),
+        (429, Retry),
+        (500, Retry),
+        (503, Retry),
+    ],
+)
+async def test_the_status_says_whether_another_attempt_makes_sense(
+    status: int, kind: type[Answer]
+) -> None:
+    async with receiver(lambda _: web.Response(status=status)) as url:
+        assert isinstance(await post(url), kind)
+
+
+async def test_a_receiver_may_ask_for_a_wait() -> None:
+    headers = {"Retry-After": "17"}
+    async with receiver(lambda _: web.Response(status=429, headers=headers)) as url:
+        assert await post(url) == Retry("127.0.0.1 answered 429", 17.0)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [(None, None), ("17", 17), ("-5", 0), ("1e9", MAX_RETRY_AFTER_SECONDS), ("soon", None)],
+)
+def test_a_wait_is_read_from_the_header_under_a_cap(
+    header: str | None, seconds: float | None
+) -> None:
+    assert retry_after_seconds(header) == seconds
+
+
+def test_a_wait_can_be_given_as_a_date() -> None:
+    date = (datetime.now(UTC) + timedelta(minutes=10)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    seconds = retry_after_seconds(date)
+    assert seconds is not None
+    assert 500 < seconds <= 600
+
+
+async def test_a_receiver_that_is_away_or_silent_is_tried_again_and_its_url_kept_secret() -> None:
+    async with receiver(lambda _: web.Response()) as url:
+        pass
+    away = await post(f"{url}/hunter2")
+    assert isinstance(away, Retry)
+    hold = asyncio.Event()
+    async with receiver(lambda _: web.Response(), after=hold.wait()) as url:
+        silent = await post(f"{url}/hunter2", timeout_seconds=0.05)
+        hold.set()
+    assert silent == Retry("127.0.0.1 did not answer in 0.05 s")
+    assert "hunter2" not in away.why
+
+
+async def test_standard_output_gets_json_lines_or_text(capsys: pytest.CaptureFixture[str]) -> None:
+    made = alert()
+    for format_ in ("auto", "json", "text"):
+        sink = StdoutSink(StdoutSinkConfig(name="stdout", format=format_))
+        await sink.open()
+        assert await sink.send(made) == Delivered()
+        await sink.close()
+    first, second, *text = capsys.readouterr().out.splitlines()
+    assert first == second
+    assert json.loads(first)["id"] == made.id
+    assert text[0] == "[MEDIUM] IAM policy changed"
+
+
+async def test_standard_output_that_nobody_reads_is_a_failure_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("builtins.print", broken)
+    sink = StdoutSink(StdoutSinkConfig(name="stdout", format="json"))
+    with pytest.raises(SinkError, match="standard output cannot be written: Broken pipe"):
+        await sink.send(alert())
+
+
+def test_a_message_loses_evidence_before_it_is_too_long_for_sns() -> None:
+    made = alert(names=5)
+    assert msgspec.json.decode(fitting_message(made)) == msgspec.to_builtins(made)
+    large = msgspec.structs.replace(made, evidence=[{"x": "y" * 100_000}] * 5)
+    message = fitting_message(large)
+    assert len(message) <= MAX_MESSAGE_BYTES
+    assert len(msgspec.json.decode(message)["evidence"]) == 2
+
+
+def test_a_publication_can_be_filtered_and_its_subject_is_plain() -> None:
+    made = msgspec.structs.replace(alert(), title="Line\nbreak " + "x" * 200, revision=2)
+    request = SNSSink(SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:r:1:t"))._request(made)
+    assert request["Subject"].startswith("[MEDIUM] Line break x")
+    assert len(request["Subject"]) == 99
+    attributes = {key: item["StringValue"] for key, item in request["MessageAttributes"].items()}
+    assert attributes == {
+        "alert_id": made.id,
+        "rule_id": made.rule_id,
+        "level": "medium",
+        "kind": "updated",
+    }
+    assert "MessageGroupId" not in request
+
+
+def test_a_fifo_topic_gets_what_it_needs_to_drop_repetitions() -> None:
+    sink = SNSSink(SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:r:1:t.fifo"))
+    request = sink._request(alert())
+    assert request["MessageGroupId"] == alert().rule_id
+    assert request["MessageDeduplicationId"] == f"{alert().id}.1"
+
+
+class ScriptedSink:
+    """A sink that gives answers from a list and keeps what it was sent."""
+
+    name = "s"
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
+        self.sent: list[Alert] = []
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def send(self, made: Alert) -> Answer:
+        self.sent.append(made)
+        return self._answers.pop(0)
+
+
+@pytest.fixture
+def state(store: SQLiteStore) -> Iterator[StateWorker]:
+    worker = StateWorker(store)
+    yield worker
+    worker.close()
+
+
+def worker_of(sink: ScriptedSink, state: StateWorker) -> OutboxWorker:
+    return OutboxWorker(sink, state, Metrics(), update_interval=60)
+
+
+def save(store: SQLiteStore, made: Alert) -> None:
+    with store.transaction(0) as transaction:
+        transaction.save_alert(made, ["s"], 60)
+
+
+async def test_the_outbox_sends_what_is_due_once(store: SQLiteStore, state: StateWorker) -> None:
+    sink = ScriptedSink(Delivered())
+    worker = worker_of(sink, state)
+    save(store, alert())
+    assert await worker.send_due() == 1
+    assert await worker.send_due() == 0
+    assert [sent.id for sent in sink.sent] == [alert().id]
+
+
+async def test_a_refused_alert_waits_as_long_as_the_receiver_asks(
+    store: SQLiteStore, state: StateWorker
+) -> None:
+    sink = ScriptedSink(Retry("busy", after=5000.0))
+    save(store, alert())
+    before = datetime.now(UTC).timestamp()
+    await worker_of(sink, state).send_due()
+    next_due = store.next_due("s")
+    assert next_due is not None
+    assert next_due >= before + 5000
+    assert store.outbox_counts("s").pending == 1
+
+
+async def test_an_alert_that_will_never_be_taken_becomes_a_dead_letter(
+    store: SQLiteStore, state: StateWorker
+) -> None:
+    save(store, alert())
+    worker = worker_of(ScriptedSink(Permanent("404")), state)
+    assert await worker.send_due() == 1
+    assert await worker.send_due() == 0
+    assert store.outbox_counts("s").dead == 1
+
+
+async def test_a_running_outbox_revives_dead_letters_and_wakes_for_new_alerts(
+    store: SQLiteStore, state: StateWorker
+) -> None:
+    save(store, alert())
+    await worker_of(ScriptedSink(Permanent("404")), state).send_due()
+    sink = ScriptedSink(Delivered(), Delivered())
+    worker = worker_of(sink, state)
+    task = asyncio.create_task(worker.run())
+    await until(lambda: sink.sent)
+    await state.call(lambda _: save(store, msgspec.structs.replace(alert(), id="another")))
+    worker.wake()
+    await until(lambda: len(sink.sent) == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [sent.id for sent in sink.sent] == [alert().id, "another"]
+
+
+async def test_one_failing_alert_does_not_hold_up_the_next(
+    store: SQLiteStore, state: StateWorker
+) -> None:
+    save(store, alert())
+    save(store, msgspec.structs.replace(alert(), id="another"))
+    sink = ScriptedSink(Retry("busy"), Delivered())
+    assert await worker_of(sink, state).send_due() == 2
+    assert store.outbox_counts("s").pending == 1
