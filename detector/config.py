@@ -167,7 +167,7 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
     max_inflated_bytes: int = MAX_INFLATED_BYTES
     max_values: int = MAX_VALUES
     max_deliveries_in_hand: int = 64
-    max_bytes_in_hand: int = 256 << 20
+    max_bytes_in_hand: int = 64 << 20
 
     def __post_init__(self) -> None:
         names = ("max_inflated_bytes", "max_values", "max_deliveries_in_hand", "max_bytes_in_hand")

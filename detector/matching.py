@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
+
+from detector import lenient_json
 from detector.accounting import Accounting
 from detector.envelopes.log_file import (
     MAX_INFLATED_BYTES,
@@ -109,14 +113,21 @@ def _insights(log_file: LogFile, batch: BatchMatches) -> list[int]:
     if not batch.nameless:
         return []
     raw = log_file.raw()
-    return [index for index in batch.nameless if _is_insight(bytes(raw[index]))]
+    return [index for index in batch.nameless if _event_type(raw[index]) == INSIGHT_EVENT_TYPE]
 
 
-def _is_insight(record: bytes) -> bool:
+def _event_type(record: msgspec.Raw) -> object:
     try:
-        return decode_event(record, None).text("eventType") == INSIGHT_EVENT_TYPE
-    except PayloadError:
-        return False
+        return lenient_json.decode(_TYPED, record).eventType
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+class _Typed(msgspec.Struct):
+    eventType: Any = None  # noqa: N815
+
+
+_TYPED = msgspec.json.Decoder(_Typed)
 
 
 def _skip_whole(result: PayloadMatches, reason: str) -> None:

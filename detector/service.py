@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import structlog
@@ -26,7 +26,7 @@ from detector.config import (
     StdoutSinkConfig,
 )
 from detector.errors import DetectorError
-from detector.matching import Limits
+from detector.matching import Limits, Rejection
 from detector.pipeline import Pipeline, Settings
 from detector.rules.ruleset import RuleSet
 from detector.sinks.outbox import OutboxWorker
@@ -45,6 +45,9 @@ from detector.telemetry.server import TelemetryServer
 
 PRUNE_SECONDS = 600.0
 """How often what is past its retention is dropped: often enough that each time takes little."""
+
+MAX_LOGGED_REJECTIONS = 20
+"""Lines written of one delivery's rejections: a file of a hundred thousand must not fill a disk."""
 
 log = structlog.get_logger()
 
@@ -150,15 +153,7 @@ class _Service:
     async def _process(self, delivery: Delivery) -> None:
         processed = await self._state.call(lambda _: self._pipeline.process(delivery, time.time()))
         self._metrics.processed(delivery, processed, time.time())
-        for rejection in processed.rejections:
-            log.warning(
-                "rejected",
-                source=delivery.source,
-                origin=clean(rejection.origin),
-                record=rejection.index,
-                reason=rejection.reason,
-                message=clean(rejection.message),
-            )
+        _log_rejections(delivery.source, processed.rejections)
         if processed.is_understood:
             await delivery.ack()
         else:
@@ -206,6 +201,20 @@ class _Service:
 
     async def _forget(self, source: str, keys: Iterable[str]) -> None:
         await self._state.call(lambda store: store.forget_positions(source, keys))
+
+
+def _log_rejections(source: str, rejections: Sequence[Rejection]) -> None:
+    for rejection in rejections[:MAX_LOGGED_REJECTIONS]:
+        log.warning(
+            "rejected",
+            source=source,
+            origin=clean(rejection.origin),
+            record=rejection.index,
+            reason=rejection.reason,
+            message=clean(rejection.message),
+        )
+    if len(rejections) > MAX_LOGGED_REJECTIONS:
+        log.warning("more rejected", source=source, rejected=len(rejections))
 
 
 def _sink(config: SinkConfig) -> Sink:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Generic
 
@@ -23,12 +23,14 @@ from detector.errors import PayloadError
 MAX_INFLATED_BYTES = 128 << 20
 """CloudTrail's own limit for a log file is 50 MB; much more than that is not a log file."""
 
-MAX_VALUES = 8_000_000
-"""Commas that a document may hold. Real records have one in about 35 bytes, so a file of the
-largest size has 4 million; a document of millions of empty records would decode to gigabytes."""
+MAX_VALUES = 4_000_000
+"""Commas and opening brackets that a document may hold: every value has one before it. Real records
+have one in 34 bytes, so CloudTrail's largest file has 1.5 million. Without this cap 128 MiB of
+brackets would decode to gigabytes of lists."""
 
+_VALUE_MARKS = (b",", b"[", b"{")
 _SIBLING = re.compile(r"(?:^|[/_])CloudTrail-(Digest|Insight|Aggregated)(?:[/_]|$)")
-_DELIVERY_TIME = re.compile(r"_CloudTrail_[\w-]+?_(\d{8}T\d{4})Z_\w+\.json(?:\.gz)?$")
+_DELIVERY_TIME = re.compile(r"_CloudTrail_[\w-]+?_(\d{8}T\d{4}Z)_\w+\.json(?:\.gz)?$")
 
 
 def skipped_by_name(name: str) -> Skipped | None:
@@ -43,10 +45,9 @@ def delivery_time(name: str) -> float | None:
     if match is None:
         return None
     try:
-        moment = datetime.strptime(match.group(1), "%Y%m%dT%H%M").replace(tzinfo=UTC)
+        return datetime.fromisoformat(match.group(1)).timestamp()
     except ValueError:
         return None
-    return moment.timestamp()
 
 
 def open_log_file(
@@ -58,7 +59,8 @@ def open_log_file(
         PayloadError: see `detector.envelopes.compression.inflate`; `too_many_values` as well.
     """
     document = inflate(body, max_bytes=max_bytes)
-    if document.count(b",") > max_values:
+    # Each takes at least a byte, so that only a long document needs counting.
+    if len(document) > max_values and sum(map(document.count, _VALUE_MARKS)) > max_values:
         raise PayloadError("too_many_values", f"the document holds more than {max_values} values")
     return LogFile(document)
 

@@ -41,10 +41,12 @@ class RuleSet:
         self._screen = Projection([EVENT_NAME, *_fields(residual)])
         self._full = Projection([EVENT_NAME, *_fields(self.rules.values())])
         self._name_attribute = self._screen.attribute("eventName")
+        self._all: list[_Compiled] = []
         self._residual: list[_Compiled] = []
         self._by_name: dict[str, list[_Compiled]] = {}
         for rule in self.rules.values():
             compiled = self._compile(rule)
+            self._all.append(compiled)
             rule_names = names[rule.id]
             if rule_names is None:
                 self._residual.append(compiled)
@@ -109,12 +111,7 @@ class RuleSet:
     def _candidates(self, name: object) -> Iterable[_Compiled]:
         if isinstance(name, str):
             return [*self._by_name.get(name, ()), *self._residual]
-        # What a number or an absent name matches is for the rules to say, not for the table.
-        return {
-            item.rule.id: item
-            for items in (*self._by_name.values(), self._residual)
-            for item in items
-        }.values()
+        return self._all  # what a number or an absent name matches is for the rules to say
 
     def _compile(self, rule: Rule) -> _Compiled:
         fields = set(selectors(rule.tree))

@@ -120,6 +120,8 @@ class Metrics:
             self._received.labels(source)
             for outcome in OUTCOMES:
                 self._records.labels(source, outcome)
+            for result in ("acked", "nacked"):
+                self._deliveries.labels(source, result)
         for sink in sinks:
             for result in ("delivered", "retry", "permanent"):
                 self._sends.labels(sink, result)

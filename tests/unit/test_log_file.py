@@ -66,6 +66,10 @@ def test_what_is_no_log_file_is_rejected_with_a_reason(body: bytes, expected: st
 
 def test_a_document_of_too_many_values_is_rejected_before_it_is_decoded() -> None:
     assert reason(log_file(*[{}] * 12), max_values=10) == "too_many_values"
+    assert (
+        reason(b'{"Records": [' + b"[" * 9 + b"]" * 9 + b"]}", max_values=10) == "too_many_values"
+    )
+    assert open_log_file(log_file(*[{}] * 5), max_values=12)
     assert reason(log_file({"x": "y" * 100}), max_bytes=50) == "too_large"
 
 

@@ -1,0 +1,73 @@
+"""The benchmarks' logs are what they say, and the benchmark runs."""
+
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from benchmarks.logset import Record, log_files, write_log_set
+from detector.pipeline import Settings
+from detector.replay import replay
+from detector.rules.loader import shipped_rules
+from detector.rules.ruleset import RuleSet
+from tests.conftest import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    return [record for _, batch in log_files(10_000) for record in batch]
+
+
+def depth(value: Any) -> int:
+    if not isinstance(value, (dict, list)):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(depth, inner), default=0)
+
+
+def scalars(value: Any) -> int:
+    if not isinstance(value, (dict, list)):
+        return 1
+    return sum(map(scalars, value.values() if isinstance(value, dict) else value))
+
+
+def test_the_generated_records_have_the_proportions_of_real_ones(records: list[Record]) -> None:
+    sizes = [len(msgspec.json.encode(record)) for record in records]
+    assert 1100 <= statistics.mean(sizes) <= 1400
+    assert 24 <= statistics.mean(map(scalars, records)) <= 32
+    assert {2, 3, 4, 8} <= set(map(depth, records))
+    assert 0.08 <= sum("errorCode" in record for record in records) / len(records) <= 0.12
+    counts = [len(batch) for _, batch in log_files(10_000)]
+    assert (min(counts) <= 3, max(counts) <= 394) == (True, True)
+    assert 40 <= statistics.mean(counts) <= 65
+
+
+def test_the_same_seed_makes_the_same_files_and_another_others(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write_log_set(tmp_path / name, 200, seed)
+    contents = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "abc"
+    ]
+    assert contents[0] == contents[1] != contents[2]
+
+
+def test_nine_in_a_thousand_are_changes_to_iam_policies(tmp_path: Path) -> None:
+    logs = write_log_set(tmp_path, 10_000)
+    result = replay(RuleSet.load(shipped_rules()), [tmp_path], Settings())
+    assert result.accounting.received == logs.records == 10_000
+    assert 60 <= result.accounting.matched <= 120
+
+
+def test_the_benchmark_prints_its_ratio() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.replay", "--records", "500", "--turns", "1"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    assert "x the floor's time" in done.stdout
