@@ -46,6 +46,9 @@ from detector.telemetry.server import TelemetryServer
 PRUNE_SECONDS = 600.0
 """How often what is past its retention is dropped: often enough that each time takes little."""
 
+CANCEL_AGAIN_SECONDS = 5.0
+"""Longer than anything that a cancelled task still has to do."""
+
 MAX_LOGGED_REJECTIONS = 20
 """Lines written of one delivery's rejections: a file of a hundred thousand must not fill a disk."""
 
@@ -269,7 +272,9 @@ def _failures(tasks: Iterable[asyncio.Task[None]]) -> bool:
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
-    pending = [task for task in tasks if not task.done()]
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
+    """Cancel tasks and wait for their end; again and again, as a library may swallow one cancel."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import suppress
 
 import structlog
 
@@ -60,10 +61,10 @@ class OutboxWorker:
                 pass
             next_due = await self._state.call(lambda store: store.next_due(name))
             wait = IDLE_SECONDS if next_due is None else next_due - time.time()
-            try:
-                await asyncio.wait_for(self._wake.wait(), min(max(wait, 0.0), IDLE_SECONDS))
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                # Not asyncio.wait_for: in Python 3.11 it can swallow a cancellation.
+                async with asyncio.timeout(min(max(wait, 0.0), IDLE_SECONDS)):
+                    await self._wake.wait()
 
     async def send_due(self) -> int:
         """Send a batch of what is due now, and return how many that were."""

@@ -14,7 +14,7 @@ from detector.aws import AWSCallError, describe
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
-    from types_aiobotocore_sqs.type_defs import MessageTypeDef
+    from types_aiobotocore_sqs.type_defs import MessageTypeDef, ReceiveMessageResultTypeDef
 
 BATCH = 10
 """SQS takes no more entries in a call."""
@@ -24,6 +24,10 @@ HEARTBEATS = 3
 
 MAX_VISIBLE_SECONDS = 11 * 3600
 """SQS hides a message for 12 hours at most, however often it is extended."""
+
+LAST_RECEIVE_SECONDS = 1.0
+"""How long a receive under way may still take when no more is wanted. Messages that wait come at
+once; a long poll that goes on longer has none."""
 
 DELETE_WAIT_SECONDS = 0.1
 """How long a delete waits for others to share its call."""
@@ -65,15 +69,23 @@ class Queue:
         Raises:
             AWSCallError: the call failed.
         """
-        response = await self._client.receive_message(
-            QueueUrl=self._url,
-            MaxNumberOfMessages=min(most, BATCH),
-            WaitTimeSeconds=self._wait,
-            VisibilityTimeout=self._visibility_timeout,
+        call = asyncio.ensure_future(
+            self._client.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=min(most, BATCH),
+                WaitTimeSeconds=self._wait,
+                VisibilityTimeout=self._visibility_timeout,
+            )
         )
-        messages = [_message(item) for item in response.get("Messages", [])]
-        self._in_hand.update((message.receipt, message) for message in messages)
-        return messages
+        try:
+            return self._take(await asyncio.shield(call))
+        except asyncio.CancelledError:
+            # What SQS hands out at this moment would else stay hidden for the whole timeout.
+            await asyncio.wait({call}, timeout=LAST_RECEIVE_SECONDS)
+            if call.done() and not call.cancelled() and call.exception() is None:
+                self._take(call.result())
+            call.cancel()
+            raise
 
     def delete(self, message: Message) -> None:
         """Delete a message soon; it stays hidden until that is done."""
@@ -114,6 +126,11 @@ class Queue:
         messages = list(self._in_hand.values())
         self._in_hand.clear()
         await self._change_visibility(messages, 0)
+
+    def _take(self, response: ReceiveMessageResultTypeDef) -> list[Message]:
+        messages = [_message(item) for item in response.get("Messages", [])]
+        self._in_hand.update((message.receipt, message) for message in messages)
+        return messages
 
     async def _delete(self, batch: Sequence[Message]) -> None:
         for message in batch:
