@@ -101,13 +101,17 @@ class Trail:
         self.sqs.send_message(QueueUrl=self.queue, MessageBody=body)
 
     def config(self, **changes: Any) -> dict[str, Any]:
-        """Return the detector's configuration for this trail."""
+        """Return the detector's configuration for this trail.
+
+        It has one receiver: moto can hand the same message to two that ask at the same moment.
+        """
         source = {
             "type": "s3_sqs",
             "name": "trail",
             "queue_url": self.queue,
             "region": REGION,
             "endpoint_url": self.endpoint,
+            "receivers": 1,
             "wait_seconds": 1,
             **changes,
         }

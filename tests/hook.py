@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class Hook(ThreadingHTTPServer):
@@ -15,10 +18,16 @@ class Hook(ThreadingHTTPServer):
         self.then = then
         self.received: list[tuple[str, int]] = []
         """The alert's id of each request, and the status it was given."""
+        self.last: dict[str, dict[str, Any]] = {}
+        """The latest form of each alert, by its id."""
         self.is_open = threading.Event()
         self.is_open.set()
         self.url = f"http://127.0.0.1:{self.server_port}/hook"
         self._thread = threading.Thread(target=self.serve_forever)
+
+    def counts(self) -> dict[str, int]:
+        """Return the latest count of each alert by its id."""
+        return {alert_id: alert["count"] for alert_id, alert in dict(self.last).items()}
 
     def ids(self, status: int) -> list[str]:
         """Return the ids of the alerts that were given a status, in order."""
@@ -39,12 +48,13 @@ class _Handler(BaseHTTPRequestHandler):
     server: Hook
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        alert_id, _, _ = self.headers["webhook-id"].partition(".")
+        alert = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         status = self.server.statuses.pop(0) if self.server.statuses else self.server.then
-        self.server.received.append((alert_id, status))
+        self.server.received.append((alert["id"], status))
+        self.server.last[alert["id"]] = alert
         self.server.is_open.wait()
-        self.send_response(status)
-        self.end_headers()
+        with suppress(ConnectionError):  # the sender may have been killed meanwhile
+            self.send_response(status)
+            self.end_headers()
 
     def log_message(self, *_: object) -> None: ...

@@ -29,3 +29,8 @@ async def until(what: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not what():  # noqa: ASYNC110 - any condition at all, not only one that can notify
             await asyncio.sleep(_PAUSE)
+
+
+def pause(seconds: float) -> None:
+    """Let time pass where the moment itself is what a test chooses at random."""
+    time.sleep(seconds)

@@ -149,15 +149,16 @@ def test_a_notification_of_several_objects_is_acknowledged_as_one(
 def test_work_longer_than_the_visibility_timeout_is_not_done_twice(
     trail: Trail, tmp_path: Path
 ) -> None:
-    # The one delivery that may be in hand waits behind a file that takes many seconds to read.
+    # One delivery may be in hand, so all wait behind files that take some seconds each to read.
     slow = b'{"Records": [' + b",".join([b"{}"] * 1_900_000) + b"]}"
-    trail.put("slow.json", slow)
+    for number in range(3):
+        trail.put(f"slow{number}.json", slow)
     for number in range(20):
         trail.put(f"{number}.json", log_file(record(at=number * 300)))
     config = trail.config(visibility_timeout_seconds=6)
     config["limits"] = {"max_deliveries_in_hand": 1}
     with running(tmp_path, config, CREDENTIALS) as service:
-        service.wait_until(lambda: is_idle(service, trail, 1_900_020))
+        service.wait_until(lambda: is_idle(service, trail, 5_700_020))
         assert service.records("trail")["matched"] == 20
         assert service.records("trail")["duplicate"] == 0
 
@@ -169,16 +170,14 @@ def test_a_stop_gives_back_at_once_what_was_not_worked_on(trail: Trail, tmp_path
     with running(tmp_path, config, CREDENTIALS) as service:
         service.wait_until(lambda: service.records("trail")["in"] > 0)
         assert service.stop() == 0
-        done = service.log[-1]
-        assert done["in_hand"] == 0
-    waiting, in_flight = trail.queue_counts()
-    assert in_flight == 0
+        assert service.log[-1]["in_hand"] == 0
+    assert trail.queue_counts()[1] == 0
     with running(tmp_path, config, CREDENTIALS) as service:
         service.wait_until(lambda: trail.queue_counts() == (0, 0))
-        account = service.records("trail")
-        assert account["in"] == account["matched"] + account["duplicate"] == waiting
+        assert service.records("trail")["duplicate"] == 0
         assert service.stop() == 0
-    assert len({alert["id"] for alert in trail.published()}) == 60
+    published = trail.published()
+    assert len({alert["id"] for alert in published}) == len(published) == 60
 
 
 def test_a_queue_that_does_not_exist_ends_the_service_with_a_failure(
