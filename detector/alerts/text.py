@@ -10,13 +10,14 @@ MAX_LISTED = 5
 """Names shown of a kind; the JSON form has all that the window kept."""
 
 
-def alert_text(alert: Alert) -> str:
+def alert_text(alert: Alert, *, is_update: bool = False) -> str:
     """Return some lines that say what happened, where, who did it, and what to do first.
 
+    `is_update` says that the reader has seen the alert before, with fewer events.
     Names chosen by whoever called AWS are stripped of control characters, so that none of them can
     move a terminal's cursor or write a line of its own.
     """
-    news = "" if alert.revision == 1 else f" (update {alert.revision - 1})"
+    news = " (update)" if is_update else ""
     late = ", late" if alert.late else ""
     group = ", ".join(f"{key} {value}" for key, value in alert.group.items())
     window = f"{alert.window.start} to {alert.window.end}"

@@ -80,7 +80,7 @@ class OutboxWorker:
 
     async def _send(self, notification: Notification) -> None:
         name = self.sink.name
-        answer = await self.sink.send(notification.alert)
+        answer = await self.sink.send(notification)
         now = time.time()
         context = {"sink": name, "alert": notification.alert.id}
         if isinstance(answer, Delivered):

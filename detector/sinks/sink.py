@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from detector.alerts.alert import Alert
+from detector.state.store import Notification
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Sink(Protocol):
         """
         ...
 
-    async def send(self, alert: Alert) -> Answer:
+    async def send(self, notification: Notification) -> Answer:
         """Send one alert, and say what became of it."""
         ...
 

@@ -18,6 +18,7 @@ from detector.aws import AWSCallError, describe, is_permanent
 from detector.config import SNSSinkConfig
 from detector.errors import SinkError
 from detector.sinks.sink import Answer, Delivered, Permanent, Retry
+from detector.state.store import Notification
 
 if TYPE_CHECKING:
     from types_aiobotocore_sns import SNSClient
@@ -58,11 +59,11 @@ class SNSSink:
         except AWSCallError as error:
             raise SinkError(f"sink {self.name}: {describe(error)}") from error
 
-    async def send(self, alert: Alert) -> Answer:
+    async def send(self, notification: Notification) -> Answer:
         """Publish the alert."""
         assert self._client is not None  # noqa: S101 - open() comes first
         try:
-            await self._client.publish(**self._request(alert))
+            await self._client.publish(**self._request(notification))
         except AWSCallError as error:
             return (Permanent if is_permanent(error) else Retry)(describe(error))
         return Delivered()
@@ -71,7 +72,8 @@ class SNSSink:
         """Disconnect."""
         await self._clients.aclose()
 
-    def _request(self, alert: Alert) -> PublishInputTypeDef:
+    def _request(self, notification: Notification) -> PublishInputTypeDef:
+        alert = notification.alert
         topic = self._config.topic_arn
         request: PublishInputTypeDef = {
             "TopicArn": topic,
@@ -81,7 +83,7 @@ class SNSSink:
                 "alert_id": _string(alert.id),
                 "rule_id": _string(alert.rule_id),
                 "level": _string(alert.level),
-                "kind": _string("raised" if alert.revision == 1 else "updated"),
+                "kind": _string("updated" if notification.is_update else "raised"),
             },
         }
         if topic.endswith(".fifo"):

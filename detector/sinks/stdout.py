@@ -6,11 +6,11 @@ import sys
 
 import msgspec
 
-from detector.alerts.alert import Alert
 from detector.alerts.text import alert_text
 from detector.config import StdoutSinkConfig
 from detector.errors import SinkError
 from detector.sinks.sink import Answer, Delivered
+from detector.state.store import Notification
 
 
 class StdoutSink:
@@ -23,13 +23,17 @@ class StdoutSink:
     async def open(self) -> None:
         """Nothing to prepare."""
 
-    async def send(self, alert: Alert) -> Answer:
+    async def send(self, notification: Notification) -> Answer:
         """Print the alert.
 
         Raises:
             SinkError: nobody reads standard output any more.
         """
-        text = alert_text(alert) + "\n" if self._as_text else msgspec.json.encode(alert).decode()
+        alert = notification.alert
+        if self._as_text:
+            text = alert_text(alert, is_update=notification.is_update) + "\n"
+        else:
+            text = msgspec.json.encode(alert).decode()
         try:
             print(text, flush=True)  # noqa: T201
         except OSError as error:

@@ -14,9 +14,9 @@ import aiohttp
 import msgspec
 
 from detector import __version__
-from detector.alerts.alert import Alert
 from detector.config import WebhookSinkConfig
 from detector.sinks.sink import Answer, Delivered, Permanent, Retry
+from detector.state.store import Notification
 
 RETRYABLE_STATUSES = frozenset({408, 421, 425, 429})
 """Client errors that pass by themselves; all other 4xx are the receiver's last word."""
@@ -42,8 +42,9 @@ class WebhookSink:
             trust_env=True,
         )
 
-    async def send(self, alert: Alert) -> Answer:
+    async def send(self, notification: Notification) -> Answer:
         """Post the alert; redirects are not followed."""
+        alert = notification.alert
         assert self._session is not None  # noqa: S101 - open() comes first
         try:
             async with self._session.post(

@@ -111,13 +111,17 @@ class SQLiteStore:
     def due(self, sink: str, now: float, limit: int) -> list[Notification]:
         """Return notifications that are due, the longest due first."""
         rows = self._rows(
-            "SELECT alerts.body, outbox.attempts FROM outbox JOIN alerts ON alerts.id = alert_id"
+            "SELECT alerts.body, attempts, delivered_at IS NOT NULL"
+            " FROM outbox JOIN alerts ON alerts.id = alert_id"
             " WHERE sink = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?",
             sink,
             now,
             limit,
         )
-        return [Notification(_ALERT.decode(body), attempts) for body, attempts in rows]
+        return [
+            Notification(_ALERT.decode(body), attempts, bool(is_update))
+            for body, attempts, is_update in rows
+        ]
 
     def next_due(self, sink: str) -> float | None:
         """Return when the next notification is due, or None where none is waiting."""

@@ -38,10 +38,15 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """An alert on its way to one sink. `attempts` counts the failed ones of this revision."""
+    """An alert on its way to one sink.
+
+    `attempts` counts the failed ones since the last delivery; `is_update` says that the sink has
+    taken an earlier revision.
+    """
 
     alert: Alert
-    attempts: int
+    attempts: int = 0
+    is_update: bool = False
 
 
 @dataclass(frozen=True, slots=True)

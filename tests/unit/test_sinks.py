@@ -17,6 +17,7 @@ from detector.sinks.sns import MAX_MESSAGE_BYTES, SNSSink, fitting_message
 from detector.sinks.stdout import StdoutSink
 from detector.sinks.webhook import MAX_RETRY_AFTER_SECONDS, WebhookSink, retry_after_seconds
 from detector.state.sqlite import SQLiteStore
+from detector.state.store import Notification
 from detector.state.worker import StateWorker
 from detector.telemetry.metrics import Metrics
 from tests.alerts import alert
@@ -52,7 +53,7 @@ async def post(url: str, made: Alert | None = None, **settings: object) -> Answe
     sink = WebhookSink(config)
     await sink.open()
     try:
-        return await sink.send(made or alert())
+        return await sink.send(Notification(made or alert()))
     finally:
         await sink.close()
 
@@ -138,7 +139,7 @@ async def test_standard_output_gets_json_lines_or_text(capsys: pytest.CaptureFix
     for format_ in ("auto", "json", "text"):
         sink = StdoutSink(StdoutSinkConfig(name="stdout", format=format_))
         await sink.open()
-        assert await sink.send(made) == Delivered()
+        assert await sink.send(Notification(made)) == Delivered()
         await sink.close()
     first, second, *text = capsys.readouterr().out.splitlines()
     assert first == second
@@ -155,7 +156,7 @@ async def test_standard_output_that_nobody_reads_is_a_failure_for_good(
     monkeypatch.setattr("builtins.print", broken)
     sink = StdoutSink(StdoutSinkConfig(name="stdout", format="json"))
     with pytest.raises(SinkError, match="standard output cannot be written: Broken pipe"):
-        await sink.send(alert())
+        await sink.send(Notification(alert()))
 
 
 def test_a_message_loses_evidence_before_it_is_too_long_for_sns() -> None:
@@ -168,8 +169,10 @@ def test_a_message_loses_evidence_before_it_is_too_long_for_sns() -> None:
 
 
 def test_a_publication_can_be_filtered_and_its_subject_is_plain() -> None:
-    made = msgspec.structs.replace(alert(), title="Line\nbreak " + "x" * 200, revision=2)
-    request = SNSSink(SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:r:1:t"))._request(made)
+    made = msgspec.structs.replace(alert(), title="Line\nbreak " + "x" * 200)
+    request = SNSSink(SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:r:1:t"))._request(
+        Notification(made, is_update=True)
+    )
     assert request["Subject"].startswith("[MEDIUM] Line break x")
     assert len(request["Subject"]) == 99
     attributes = {key: item["StringValue"] for key, item in request["MessageAttributes"].items()}
@@ -184,7 +187,7 @@ def test_a_publication_can_be_filtered_and_its_subject_is_plain() -> None:
 
 def test_a_fifo_topic_gets_what_it_needs_to_drop_repetitions() -> None:
     sink = SNSSink(SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:r:1:t.fifo"))
-    request = sink._request(alert())
+    request = sink._request(Notification(alert()))
     assert request["MessageGroupId"] == alert().rule_id
     assert request["MessageDeduplicationId"] == f"{alert().id}.1"
 
@@ -202,8 +205,8 @@ class ScriptedSink:
 
     async def close(self) -> None: ...
 
-    async def send(self, made: Alert) -> Answer:
-        self.sent.append(made)
+    async def send(self, notification: Notification) -> Answer:
+        self.sent.append(notification.alert)
         return self._answers.pop(0)
 
 

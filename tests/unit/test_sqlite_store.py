@@ -183,7 +183,7 @@ def test_an_update_waits_for_its_interval_and_takes_the_place_of_others(store: S
     save(store, revised(3), 120, "s")
     assert due(store, 159) == []
     (notification,) = due(store, 160)
-    assert notification.alert.revision == 3
+    assert (notification.alert.revision, notification.is_update) == (3, True)
 
 
 def test_an_update_that_comes_while_its_alert_is_being_sent_is_sent_later(
@@ -204,7 +204,7 @@ def test_a_first_notification_still_waiting_goes_out_with_what_is_known_then(
     save(store, revised(1), 100, "s")
     save(store, revised(2), 101, "s")
     (notification,) = due(store, 101)
-    assert notification.alert.revision == 2
+    assert (notification.alert.revision, notification.is_update) == (2, False)
 
 
 def test_a_failed_attempt_is_counted_and_put_off(store: SQLiteStore) -> None:

@@ -1,0 +1,64 @@
+"""What the README shows is true."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from detector.config import Config, load_config
+from detector.document import parse
+from detector.errors import RuleError
+from detector.rules.loader import rule_of
+from detector.rules.ruleset import RuleSet
+from detector.telemetry.metrics import Metrics
+from tests.conftest import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+def example(first_line: str) -> str:
+    blocks = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (block,) = [block for block in blocks if block.startswith(f"# {first_line}\n")]
+    return str(block)
+
+
+@pytest.fixture
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", "https://hooks.example/x")
+    monkeypatch.setenv("ALERT_WEBHOOK_TOKEN", "s3cret")
+    path = tmp_path / "shown.yaml"
+    path.write_text(example("configuration"))
+    return load_config(path)
+
+
+def test_the_example_configuration_is_good(shown: Config) -> None:
+    assert [source.name for source in shown.sources] == ["s3_sqs", "directory"]
+    assert [sink.name for sink in shown.sinks] == ["stdout", "webhook", "sns"]
+
+
+def test_the_values_shown_are_the_defaults_and_none_is_left_out(
+    shown: Config, tmp_path: Path
+) -> None:
+    path = tmp_path / "least.yaml"
+    path.write_text("sources: [{type: directory, path: x}]")
+    least = load_config(path)
+    for name in ("limits", "alerts", "telemetry", "log", "drain_seconds"):
+        assert getattr(shown, name) == getattr(least, name)
+        for field in getattr(getattr(shown, name), "__struct_fields__", ()):
+            assert f"{field}: " in example("configuration")
+    assert shown.state.retention_seconds == least.state.retention_seconds
+
+
+def test_the_example_rule_passes_its_own_tests() -> None:
+    rule = rule_of(parse(example("rule"), "README.md", RuleError))
+    rules = RuleSet([rule])
+    assert rule.file.tests
+    for case in rule.file.tests:
+        assert bool(rules.match(case.event)) is case.fires
+
+
+def test_the_metrics_named_are_those_that_exist() -> None:
+    named = set(re.findall(r"`(detector_[a-z_]+?)(?:_total)?[`{]", README))
+    metrics = Metrics()
+    exist = {family.name for family in metrics.registry.collect()}
+    assert named == {name for name in exist if name.startswith("detector_")} - {"detector_build"}
