@@ -89,14 +89,19 @@ class S3SQSSource:
             asyncio.create_task(queue.keep_hidden()),
             asyncio.create_task(queue.delete_acknowledged()),
         }
+        receivers = [
+            asyncio.create_task(self._receive(queue, s3, emit)) for _ in range(config.receivers)
+        ]
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(config.receivers):
-                    tasks.create_task(self._receive(queue, s3, emit))
-                for keeper in self._keepers:
-                    tasks.create_task(_watch(keeper))
-        except* SourceError as group:
-            raise group.exceptions[0] from None
+            ended, _ = await asyncio.wait(
+                {*receivers, *self._keepers}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in ended:
+                task.result()
+        finally:
+            for task in receivers:
+                task.cancel()
+            await asyncio.gather(*receivers, return_exceptions=True)
 
     async def close(self) -> None:
         """Delete what was acknowledged, make the rest visible again at once, and disconnect."""
@@ -183,11 +188,6 @@ class S3SQSSource:
     async def _fetch(self, s3: S3Client, reference: ObjectReference) -> Payload:
         async with self._fetches:
             return await fetch(s3, reference, self._config.max_object_bytes)
-
-
-async def _watch(task: asyncio.Task[None]) -> None:
-    """Fail when a task fails, without taking it along when the watcher is cancelled."""
-    await asyncio.shield(task)
 
 
 def _report(task: asyncio.Task[None]) -> None:
