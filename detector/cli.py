@@ -88,7 +88,7 @@ def check(config_path: Path | None, rule_paths: Sequence[Path]) -> None:
     loaded = load_rules(paths or [shipped_rules()])
     faults += loaded.errors
     _report(faults)
-    click.echo(f"{len(loaded.rules)} rules, {len(faults)} faults")
+    click.echo(f"{_counted(len(loaded.rules), 'rule')}, {_counted(len(faults), 'fault')}")
     sys.exit(1 if faults else 0)
 
 
@@ -107,7 +107,7 @@ def test(rule_paths: Sequence[Path]) -> None:
         for name in failed:
             click.echo(name)
     failures += len(loaded.errors)
-    click.echo(f"{len(loaded.rules)} rules: {passed} passed, {failures} failed")
+    click.echo(f"{_counted(len(loaded.rules), 'rule')}: {passed} passed, {failures} failed")
     sys.exit(1 if failures else 0)
 
 
@@ -171,6 +171,9 @@ def _replay_json(result: Replay) -> str:
 def _replay_text(result: Replay) -> str:
     account = ", ".join(f"{name} {count}" for name, count in result.accounting.as_json().items())
     alerts = [alert_text(alert) for alert in result.alerts]
-    return "\n\n".join(
-        [*alerts, f"{len(alerts)} alerts from {result.files} files; records: {account}"]
-    )
+    found = f"{_counted(len(alerts), 'alert')} from {_counted(result.files, 'file')}"
+    return "\n\n".join([*alerts, f"{found}; records: {account}"])
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

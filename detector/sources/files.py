@@ -43,10 +43,12 @@ def read_payload(path: Path, max_bytes: int) -> Payload:
     body: bytes | PayloadError
     try:
         with path.open("rb") as file:
-            body = file.read(max_bytes + 1)
+            size = os.fstat(file.fileno()).st_size
+            body = file.read() if size <= max_bytes else _too_large(max_bytes)
     except OSError as error:
         body = PayloadError("unreadable", f"the file cannot be read: {error.strerror}")
-    else:
-        if len(body) > max_bytes:
-            body = PayloadError("too_large", f"the file is larger than {max_bytes} bytes")
     return Payload(str(path), body, delivery_time(path.name))
+
+
+def _too_large(max_bytes: int) -> PayloadError:
+    return PayloadError("too_large", f"the file is larger than {max_bytes} bytes")

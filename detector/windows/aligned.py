@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -132,20 +133,7 @@ def is_late(state: WindowState, is_crossed_by: Callable[[int], bool]) -> bool:
 
 
 def _copy(state: WindowState) -> WindowState:
-    return WindowState(
-        count=state.count,
-        on_time=state.on_time,
-        revision=state.revision,
-        first_event_time=state.first_event_time,
-        last_event_time=state.last_event_time,
-        event_names=dict(state.event_names),
-        actors=dict(state.actors),
-        source_ips=dict(state.source_ips),
-        regions=dict(state.regions),
-        accounts=dict(state.accounts),
-        event_ids=list(state.event_ids),
-        evidence=list(state.evidence),
-    )
+    return WindowState(*(copy(getattr(state, field)) for field in state.__struct_fields__))
 
 
 def _count(state: WindowState, observation: Observation) -> None:

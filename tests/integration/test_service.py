@@ -12,22 +12,12 @@ from typing import Any
 import pytest
 
 from detector.state.sqlite import SQLiteStore
-from tests.conftest import REPOSITORY
 from tests.hook import Hook
 from tests.records import log_file, record, zipped_log_file
+from tests.sample_logs import SAMPLE_LOGS, SAMPLE_RECORDS
 from tests.service_process import Service, running
 
 pytestmark = pytest.mark.integration
-
-SAMPLE = REPOSITORY / "deploy" / "local" / "logs"
-ACCOUNTED = {
-    "in": 139,
-    "matched": 14,
-    "unmatched": 119,
-    "duplicate": 4,
-    "skipped": 1,
-    "rejected": 1,
-}
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -38,7 +28,7 @@ def config(**changes: Any) -> dict[str, Any]:
 
 @contextmanager
 def on_sample(tmp_path: Path, **changes: Any) -> Iterator[Service]:
-    shutil.copytree(SAMPLE, tmp_path / "logs")
+    shutil.copytree(SAMPLE_LOGS, tmp_path / "logs")
     with running(tmp_path, config(**changes)) as service:
         yield service
 
@@ -47,7 +37,7 @@ def test_the_sample_logs_become_five_alerts_and_a_balanced_account(tmp_path: Pat
     with on_sample(tmp_path) as service:
         service.wait_until(lambda: len(service.alerts) >= 5)
         service.wait_until(lambda: service.records("logs")["in"] == 139)
-        assert service.records("logs") == ACCOUNTED
+        assert service.records("logs") == SAMPLE_RECORDS
         counts = {alert["window"]["start"]: alert["count"] for alert in service.alerts}
         assert len(counts) == len(service.alerts) == 5
         metrics = service.metrics()
@@ -167,7 +157,7 @@ def test_a_folder_that_vanishes_ends_the_service_with_a_failure(tmp_path: Path) 
 
 
 def test_standard_output_that_is_closed_ends_the_service_with_a_failure(tmp_path: Path) -> None:
-    shutil.copytree(SAMPLE, tmp_path / "logs")
+    shutil.copytree(SAMPLE_LOGS, tmp_path / "logs")
     path = tmp_path / "detector.yaml"
     path.write_text("sources: [{type: directory, path: logs}]\ntelemetry: {port: 0}\n")
     command = f"{sys.executable} -m detector run --config {path} | true; echo ${{PIPESTATUS[0]}}"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
 from tests.records import log_file, record
 from tests.rules import rule_text
+from tests.sample_logs import SAMPLE_LOGS
 
-SAMPLE = str(REPOSITORY / "deploy" / "local" / "logs")
+SAMPLE = str(SAMPLE_LOGS)
 
 
 def detector(
@@ -65,7 +65,7 @@ def test_replay_with_a_bad_rule_answers_no(bad_rule: Path) -> None:
 def test_check_of_the_shipped_rules_answers_yes() -> None:
     done = detector("check")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith(" rules, 0 faults\n")
+    assert done.stdout.endswith(", 0 faults\n")
 
 
 def test_check_names_every_fault_with_its_place(tmp_path: Path, bad_rule: Path) -> None:
@@ -104,7 +104,7 @@ def test_test_names_the_tests_that_fail(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"{path}: wrongly quiet: does not fire\n" in done.stdout
     assert f"{path}: wrongly loud: fires\n" in done.stdout
-    assert done.stdout.endswith("1 rules: 1 passed, 2 failed\n")
+    assert done.stdout.endswith("1 rule: 1 passed, 2 failed\n")
 
 
 @pytest.mark.parametrize(
