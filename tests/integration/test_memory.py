@@ -48,6 +48,7 @@ def test_no_payload_takes_the_service_over_its_stated_memory(tmp_path: Path) -> 
         status = Path(f"/proc/{service.process.pid}/status").read_text()
         peak = re.search(r"VmHWM:\s+(\d+) kB", status)
         assert peak is not None
+        print(f"peak: {int(peak.group(1)) >> 10} MiB")  # noqa: T201 - shown with pytest -s
         assert int(peak.group(1)) << 10 < STATED_CAP
         rejected = {Path(line["origin"]).name for line in service.log if "origin" in line}
         assert {"bomb.json.gz", "brackets.json.gz"} <= rejected
