@@ -41,9 +41,7 @@ def main() -> None:
         floors, replays = measure(logs, rules, arguments.turns)
     ratios = [taken / floor for floor, taken in zip(floors, replays, strict=True)]
     print(f"floor   {logs.records / min(floors):>9,.0f} records/s at best")
-    print(
-        f"replay  {logs.records / min(replays):>9,.0f} records/s at best"
-    )
+    print(f"replay  {logs.records / min(replays):>9,.0f} records/s at best")
     print(
         f"ratio   {statistics.median(ratios):.2f} x the floor's time"
         f" (median of {len(ratios)} turns, {min(ratios):.2f} to {max(ratios):.2f})"
