@@ -2,7 +2,8 @@
 
 Measured on 2,900 real records: 1,261 bytes and 28 values each in the mean, objects nested 2 to 8
 deep, 1 to 394 records in a file with a mean of 53, nine of a thousand a change to an IAM policy,
-one in ten with an error. The generator is held to these figures by a test.
+one in ten with an error, one in five of these a denial. The generator is held to these figures by a
+test.
 """
 
 from __future__ import annotations
@@ -103,10 +104,13 @@ def _record(chance: random.Random, moment: datetime, account: str, region: str) 
         },
     }
     if chance.random() * 1000 < ERRORS_PER_THOUSAND:
-        record["errorCode"] = "AccessDenied"
+        code = chance.choices(_ERROR_CODES, _ERROR_WEIGHTS)[0]
+        record["errorCode"] = code
         record["errorMessage"] = (
             f"User: {record['userIdentity'].get('arn')} is not authorized to perform:"
             f" {source}:{name} because no identity-based policy allows the action"
+            if code in _DENIALS
+            else f"The request for {name} cannot be fulfilled: {code}"
         )
         record["responseElements"] = None
     return record
@@ -240,6 +244,18 @@ _KINDS: tuple[tuple[str, tuple[str, ...], bool, Callable[[random.Random, str], _
     ("ec2", ("RunInstances", "ModifyInstanceAttribute"), False, _instance),
 )
 _WEIGHTS = (45, 45, 49, 37, 27, 24, 23, 20, 7, 9)
+
+_DENIALS = ("Client.UnauthorizedOperation", "AccessDenied")
+_ERROR_CODES = (
+    *_DENIALS,
+    "ThrottlingException",
+    "NoSuchBucketPolicy",
+    "Client.InvalidRouteTableID.NotFound",
+    "NoSuchPublicAccessBlockConfiguration",
+    "NoSuchEntityException",
+    "ResourceNotFoundException",
+)
+_ERROR_WEIGHTS = (44, 16, 102, 34, 26, 32, 24, 22)
 
 _AGENTS = (
     "[Boto3/1.26.165 Python/3.10.6 Linux/5.19.0-46-generic Botocore/1.29.165]",

@@ -10,16 +10,14 @@ hits both; the ratio of each turn is what to compare between machines and commit
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from isal import isal_zlib
 
-from benchmarks.logset import LogSet, write_log_set
+from benchmarks.logset import write_log_set
+from benchmarks.measure import in_turns
 from detector.pipeline import Settings
 from detector.replay import replay
 from detector.rules.loader import shipped_rules
@@ -27,6 +25,7 @@ from detector.rules.ruleset import RuleSet
 
 
 def main() -> None:
+    """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--turns", type=int, default=7)
@@ -38,39 +37,21 @@ def main() -> None:
         logs = write_log_set(Path(folder), arguments.records, arguments.seed)
         mebibytes = logs.document_bytes / (1 << 20)
         print(f"{logs.records} records in {logs.files} files, {mebibytes:.1f} MiB inflated")
-        floors, replays = measure(logs, rules, arguments.turns)
-    ratios = [taken / floor for floor, taken in zip(floors, replays, strict=True)]
+
+        def work() -> None:
+            result = replay(rules, [logs.folder], Settings())
+            assert result.accounting.received == logs.records
+            assert result.accounting.is_balanced
+
+        def floor() -> None:
+            validate = msgspec.json.Decoder(msgspec.Raw).decode
+            for path in sorted(logs.folder.iterdir()):
+                validate(isal_zlib.decompress(path.read_bytes(), wbits=31))
+
+        ratio, works, floors = in_turns(work, floor, arguments.turns)
     print(f"floor   {logs.records / min(floors):>9,.0f} records/s at best")
-    print(f"replay  {logs.records / min(replays):>9,.0f} records/s at best")
-    print(
-        f"ratio   {statistics.median(ratios):.2f} x the floor's time"
-        f" (median of {len(ratios)} turns, {min(ratios):.2f} to {max(ratios):.2f})"
-    )
-
-
-def measure(logs: LogSet, rules: RuleSet, turns: int) -> tuple[list[float], list[float]]:
-    """Return the seconds that the floor and the replay took, turn by turn."""
-
-    def work() -> None:
-        result = replay(rules, [logs.folder], Settings())
-        assert result.accounting.received == logs.records
-        assert result.accounting.is_balanced
-
-    def floor() -> None:
-        validate = msgspec.json.Decoder(msgspec.Raw).decode
-        for path in sorted(logs.folder.iterdir()):
-            validate(isal_zlib.decompress(path.read_bytes(), wbits=31))
-
-    floor()
-    work()
-    taken = [(_seconds(floor), _seconds(work)) for _ in range(turns)]
-    return [floor_seconds for floor_seconds, _ in taken], [seconds for _, seconds in taken]
-
-
-def _seconds(function: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+    print(f"replay  {logs.records / min(works):>9,.0f} records/s at best")
+    print(f"ratio   {ratio} x the floor's time, median of {arguments.turns} turns")
 
 
 if __name__ == "__main__":

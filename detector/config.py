@@ -6,11 +6,12 @@ A string may hold `${env:NAME}` or `${file:PATH}`: secrets belong there, not in 
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,11 +20,16 @@ from detector.document import Document, Key, read
 from detector.envelopes.log_file import MAX_INFLATED_BYTES, MAX_VALUES
 from detector.errors import ConfigError, Place
 from detector.pipeline import LATE_AFTER_SECONDS
+from detector.rules.loader import shipped_rules
+from detector.rules.rule import Status
 from detector.typed_document import convert
 
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _DAY = 86_400.0
+
+SHIPPED = "shipped"
+"""Stands among the rules for the shipped packs."""
 
 
 class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -192,11 +198,21 @@ class LogConfig(Section, frozen=True, kw_only=True):
 
 
 class Config(Section, frozen=True, kw_only=True):
-    """The whole configuration. Without `rules` the shipped rule packs are used."""
+    """The whole configuration. Without `rules` the shipped rule packs are used.
+
+    `placeholders` is a file of the values that placeholders in Sigma rules stand for. `rule_status`
+    gives rules, by their ids, another status than their files do: to promote a staged rule, or to
+    silence one, without an edit of a pack that somebody else maintains.
+    """
 
     sources: tuple[SourceConfig, ...]
     sinks: tuple[SinkConfig, ...] = (StdoutSinkConfig(),)
     rules: tuple[str, ...] = ()
+    rules_poll_seconds: float = 5.0
+    """How often rule files are looked at. A change counts at the second look that finds it, so that
+    an edit is in force after twice this time at most; smaller ones only cost looks."""
+    placeholders: str | None = None
+    rule_status: dict[str, Status] = {}
     state: StateConfig = StateConfig()
     alerts: AlertsConfig = AlertsConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -208,7 +224,7 @@ class Config(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("sources is empty: name at least one")
-        _positive(self, "drain_seconds")
+        _positive(self, "drain_seconds", "rules_poll_seconds")
 
 
 def load_config(path: Path) -> Config:
@@ -220,7 +236,9 @@ def load_config(path: Path) -> Config:
     document = read(path, ConfigError)
     folder = path.resolve().parent
     data = _resolve(document.data, [], document, folder)
-    config = convert(replace(document, data=data), Config, ConfigError)
+    document = replace(document, data=data)
+    _check_statuses(document)
+    config = convert(document, Config, ConfigError)
     return msgspec.structs.replace(
         config,
         sources=tuple(
@@ -230,7 +248,10 @@ def load_config(path: Path) -> Config:
             for source in _with_names(config.sources, "sources", document)
         ),
         sinks=_with_names(config.sinks, "sinks", document),
-        rules=tuple(str(folder / name) for name in config.rules),
+        rules=tuple(
+            str(shipped_rules() if name == SHIPPED else folder / name) for name in config.rules
+        ),
+        placeholders=None if config.placeholders is None else str(folder / config.placeholders),
         state=msgspec.structs.replace(config.state, path=str(folder / config.state.path)),
     )
 
@@ -261,6 +282,21 @@ def _referred(reference: re.Match[str], place: Place, folder: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"the file {name} cannot be read: {why}", place=place) from error
+
+
+def _check_statuses(document: Document) -> None:
+    """Refuse a status that is none; `convert` could not say of which rule it is."""
+    statuses = document.data.get("rule_status") if isinstance(document.data, dict) else None
+    known = get_args(Status)
+    for rule_id, status in statuses.items() if isinstance(statuses, dict) else ():
+        if status not in known:
+            nearest = difflib.get_close_matches(str(status), known, n=1)
+            meant = f"did you mean {nearest[0]}? " if nearest else ""
+            raise ConfigError(
+                f"rule_status.{rule_id} has a value that is not known",
+                place=document.place(["rule_status", rule_id]),
+                remedy=f"{meant}Known here: {', '.join(known)}",
+            )
 
 
 def _with_names(parts: tuple[P, ...], key: str, document: Document) -> tuple[P, ...]:

@@ -83,6 +83,11 @@ class Document:
 
 
 def read(path: Path, error: type[DetectorError]) -> Document:
+    """Read and parse a file that holds one document; see `read_all`."""
+    return _only(read_all(path, error), str(path), error)
+
+
+def read_all(path: Path, error: type[DetectorError]) -> list[Document]:
     """Read and parse a file; every fault is raised as `error`, with its place."""
     place = Place(str(path))
     try:
@@ -99,16 +104,25 @@ def read(path: Path, error: type[DetectorError]) -> Document:
         raise error(
             "the file is not UTF-8 text", place=Place(str(path), line), remedy="save it as UTF-8"
         ) from fault
-    return parse(text, str(path), error)
+    return parse_all(text, str(path), error)
 
 
 def parse(text: str, path: str, error: type[DetectorError]) -> Document:
-    """Parse a text; every fault is raised as `error`, with its place."""
+    """Parse a text that holds one document; see `parse_all`."""
+    return _only(parse_all(text, path, error), path, error)
+
+
+def parse_all(text: str, path: str, error: type[DetectorError]) -> list[Document]:
+    """Parse a text of documents between `---`; every fault is raised as `error`, with its place."""
     loader: yaml.SafeLoader | None = None
+    nodes: list[yaml.Node] = []
     try:
         _refuse_deep_nesting(text, path, error)
         loader = _LOADER(text)
-        node = loader.get_single_node()
+        while loader.check_node():
+            node = loader.get_node()
+            if node is not None:
+                nodes.append(node)
     except yaml.MarkedYAMLError as fault:
         raise _syntax_error(fault, text, path, error) from fault
     except (yaml.YAMLError, ValueError, RecursionError) as fault:
@@ -117,9 +131,17 @@ def parse(text: str, path: str, error: type[DetectorError]) -> Document:
     finally:
         if loader is not None:
             loader.dispose()
-    if node is None:
+    if not nodes:
         raise error("the file is empty", place=Place(path))
-    return Document(path, text, _Builder(path, error).build(node, 0), node)
+    builder = _Builder(path, error)
+    return [Document(path, text, builder.build(node, 0), node) for node in nodes]
+
+
+def _only(documents: list[Document], path: str, error: type[DetectorError]) -> Document:
+    if len(documents) > 1:
+        place = _place(path, documents[1].node.start_mark)
+        raise error("a second document begins here, and only one is expected", place=place)
+    return documents[0]
 
 
 def _refuse_deep_nesting(text: str, path: str, error: type[DetectorError]) -> None:

@@ -6,7 +6,7 @@ sentence; nothing that derives from `DetectorError` ever reaches a user as a tra
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +56,43 @@ class RuleError(DetectorError):
     """A rule file, or a value in it, cannot be used."""
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of a text: `length` characters at `offset` become `replacement`."""
+
+    offset: int
+    length: int
+    replacement: str
+
+    def apply(self, text: str) -> str:
+        """Return the text with the change made."""
+        return text[: self.offset] + self.replacement + text[self.offset + self.length :]
+
+
 class PatternError(RuleError):
     """A filter pattern does not follow its language.
 
     `offset` counts characters from 0 within the pattern's own text; whoever knows where that text
-    stands in a file turns it into a `Place`.
+    stands in a file turns it into a `Place`. `edit` is the change that was probably meant.
     """
 
     def __init__(
-        self, message: str, *, offset: int, place: Place | None = None, remedy: str | None = None
+        self,
+        message: str,
+        *,
+        offset: int,
+        place: Place | None = None,
+        remedy: str | None = None,
+        edit: Edit | None = None,
     ) -> None:
         super().__init__(message, place=place, remedy=remedy)
         self.offset = offset
+        self.edit = edit
 
     def at(self, place: Place) -> PatternError:
         """Return the same error with the place of the offending character."""
         return PatternError(
-            self.message, offset=self.offset, place=replace(place), remedy=self.remedy
+            self.message, offset=self.offset, place=place, remedy=self.remedy, edit=self.edit
         )
 
     def __str__(self) -> str:

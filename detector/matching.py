@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,9 @@ from detector.envelopes.log_file import (
 )
 from detector.errors import PayloadError
 from detector.events.record import Event, decode_event
+from detector.rules.engine import BatchMatches
 from detector.rules.rule import Rule
-from detector.rules.ruleset import BatchMatches, RuleSet
+from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Payload
 
 INSIGHT_EVENT_TYPE = "AwsCloudTrailInsight"
@@ -53,7 +55,7 @@ class PayloadMatches:
     """
 
     accounting: Accounting = field(default_factory=Accounting)
-    events: list[tuple[Event, list[Rule]]] = field(default_factory=list)
+    events: list[tuple[Event, Sequence[Rule]]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     rejections: list[Rejection] = field(default_factory=list)
 
@@ -88,10 +90,12 @@ def _match_records(
     account = result.accounting
     account.received = batch.count
     matched = batch.matched
-    if matched or batch.not_records or batch.nameless:
+    if matched or batch.not_records or batch.nameless or batch.unreadable:
         raw = log_file.raw()
         for index in batch.not_records:
             error = PayloadError("not_an_object", "the record is not a JSON object")
+            _reject(result, payload, index, error, bytes(raw[index]))
+        for index, error in batch.unreadable.items():
             _reject(result, payload, index, error, bytes(raw[index]))
         for index in _insights(log_file, batch):
             matched.pop(index, None)
@@ -108,7 +112,7 @@ def _match_records(
     account.unmatched = account.received - account.matched - account.skipped - account.rejected
 
 
-def _insights(log_file: LogFile, batch: BatchMatches) -> list[int]:
+def _insights(log_file: LogFile, batch: BatchMatches[Rule]) -> list[int]:
     """Return which of the records without an eventName are Insights events."""
     if not batch.nameless:
         return []

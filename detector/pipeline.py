@@ -9,26 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from detector.accounting import Accounting
-from detector.alerts.alert import Alert, build_alert
-from detector.events.actor import actor
-from detector.events.projection import MISSING, value_at
-from detector.events.record import Event
+from detector.alerts.alert import Alert
+from detector.counting import Counting
 from detector.matching import Limits, PayloadMatches, Rejection, match_payload
-from detector.rules.rule import Rule
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery
 from detector.state.store import Quarantined, Store, Transaction
-from detector.windows.aligned import (
-    GroupValue,
-    Observation,
-    Verdict,
-    WindowKey,
-    add,
-    window_start,
-)
+from detector.windows.aligned import Verdict
 
 LATE_AFTER_SECONDS = 900.0
 """CloudTrail delivers after some five minutes on average; three times that is out of the ordinary.
@@ -64,10 +52,14 @@ class Processed:
 
 
 class Pipeline:
-    """Rules and settings over a store."""
+    """Rules and settings over a store.
+
+    `rules` may be replaced at any time, from any thread: a delivery that is being processed is
+    processed to its end by the set that it began with.
+    """
 
     def __init__(self, rules: RuleSet, store: Store, settings: Settings) -> None:
-        self._rules = rules
+        self.rules = rules
         self._store = store
         self._settings = settings
 
@@ -80,9 +72,9 @@ class Pipeline:
         Raises:
             StateError: nothing was committed; the delivery must not be acknowledged.
         """
+        rules = self.rules
         parts = [
-            match_payload(payload, self._rules, self._settings.limits)
-            for payload in delivery.payloads
+            match_payload(payload, rules, self._settings.limits) for payload in delivery.payloads
         ]
         processed = Processed()
         for part in parts:
@@ -92,7 +84,7 @@ class Pipeline:
         quarantined = [item for item in processed.rejections if item.index is not None]
         if quarantined or delivery.positions or any(part.events for part in parts):
             with self._store.transaction(now) as transaction:
-                self._count(transaction, parts, processed)
+                self._count(rules, transaction, parts, processed)
                 for item in quarantined:
                     transaction.quarantine(_quarantined(delivery.source, item))
                 for position in delivery.positions:
@@ -100,61 +92,27 @@ class Pipeline:
         return processed
 
     def _count(
-        self, transaction: Transaction, parts: Sequence[PayloadMatches], processed: Processed
+        self,
+        rules: RuleSet,
+        transaction: Transaction,
+        parts: Sequence[PayloadMatches],
+        processed: Processed,
     ) -> None:
-        windows: dict[WindowKey, tuple[Rule, list[Observation]]] = {}
+        counting = Counting(rules, transaction, self._settings.late_after)
         for part in parts:
-            for event, rules in part.events:
+            for event, matching in part.events:
                 if not transaction.remember(event.identity):
                     processed.accounting.matched -= 1
                     processed.accounting.duplicate += 1
                     continue
-                observation = self._observe(event, processed)
-                for rule in rules:
-                    key = _window_key(rule, event)
-                    windows.setdefault(key, (rule, []))[1].append(observation)
-        for key, (rule, observations) in windows.items():
-            is_crossed_by = rule.file.window.is_crossed_by
-            state, verdict = add(transaction.window(key), observations, is_crossed_by)
-            transaction.save_window(key, state)
-            if verdict is not Verdict.SILENT:
-                alert = build_alert(rule, key, state)
-                sinks = self._settings.sinks if rule.notifies else ()
-                transaction.save_alert(alert, sinks, self._settings.update_interval)
-                processed.alerts.append((verdict, alert))
-
-    def _observe(self, event: Event, processed: Processed) -> Observation:
-        age = event.age
-        is_late = age is not None and age > self._settings.late_after
-        processed.late += is_late
-        if age is not None:
-            processed.ages.append(age)
-        return Observation(
-            time=event.time,
-            event_id=event.identity.event_id,
-            is_late=is_late,
-            event_name=event.text("eventName"),
-            actor=actor(event.record),
-            source_ip=event.text("sourceIPAddress"),
-            region=event.text("awsRegion"),
-            account=event.identity.account,
-            record=event.record,
-        )
-
-
-def _window_key(rule: Rule, event: Event) -> WindowKey:
-    group = tuple(_group_value(event, keys.keys) for _, keys in rule.group_by)
-    period = rule.file.window.period
-    return WindowKey(rule.id, group, window_start(event.time, period), period)
-
-
-def _group_value(event: Event, keys: Sequence[str]) -> GroupValue:
-    value = value_at(event.record, keys)
-    if value is MISSING:
-        return None
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    return msgspec.json.encode(value, order="deterministic").decode()
+                observation = counting.observe(event, matching)
+                processed.late += observation.is_late
+                if event.age is not None:
+                    processed.ages.append(event.age)
+        for verdict, rule, alert in counting.results():
+            sinks = self._settings.sinks if rule.notifies else ()
+            transaction.save_alert(alert, sinks, self._settings.update_interval)
+            processed.alerts.append((verdict, alert))
 
 
 def _quarantined(source: str, item: Rejection) -> Quarantined:

@@ -11,6 +11,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -28,7 +29,7 @@ from detector.config import (
 from detector.errors import DetectorError
 from detector.matching import Limits, Rejection
 from detector.pipeline import Pipeline, Settings
-from detector.rules.ruleset import RuleSet
+from detector.rule_source import Reload, RuleSource, RulesRead, Settling, all_rules, reload
 from detector.sinks.outbox import OutboxWorker
 from detector.sinks.sink import Sink
 from detector.sinks.sns import SNSSink
@@ -55,16 +56,24 @@ MAX_LOGGED_REJECTIONS = 20
 log = structlog.get_logger()
 
 
-def run_service(config: Config, rules: RuleSet) -> int:
-    """Run until told to stop; return the exit status: 0 if all parts ended well, else 1."""
+def run_service(config: Config, rules: RulesRead) -> int:
+    """Run until told to stop; return the exit status: 0 if all parts ended well, else 1.
+
+    `rules` is what `RuleSource.of(config)` read, without errors.
+    """
+    # A SIGHUP before the event loop is there to take it must not end the process. What it would
+    # have told is not lost: the first look at the files compares them with when they were read.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with SQLiteStore.open(Path(config.state.path)) as store:
         return uvloop.run(_Service(config, rules, store).run())
 
 
 class _Service:
-    def __init__(self, config: Config, rules: RuleSet, store: SQLiteStore) -> None:
+    def __init__(self, config: Config, rules: RulesRead, store: SQLiteStore) -> None:
         self._config = config
-        self._rules = rules
+        self._rule_source = RuleSource.of(config)
+        self._rule_files = Settling(rules.seen)
+        self._reload_requested = asyncio.Event()
         self._store = store
         self._state = StateWorker(store)
         self._metrics = Metrics()
@@ -82,7 +91,7 @@ class _Service:
             )
             for item in config.sinks
         ]
-        self._pipeline = Pipeline(rules, store, _settings(config))
+        self._pipeline = Pipeline(rules.rule_set(), store, _settings(config))
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
         self._telemetry = TelemetryServer(config.telemetry, self._metrics.registry, self._not_ready)
         self._draining = False
@@ -90,6 +99,8 @@ class _Service:
     async def run(self) -> int:
         """Start everything, wait for the first end, and stop everything."""
         stop = _stop_requested()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_requested.set)
+        self._metrics.rules_loaded(self._pipeline.rules, time.time())
         await self._telemetry.start()
         try:
             for outbox in self._outboxes:
@@ -109,6 +120,7 @@ class _Service:
         workers = [
             _task(self._work(), "pipeline"),
             _task(self._prune(), "retention"),
+            _task(self._watch_rules(), "rules"),
             *(_task(outbox.run(), outbox.sink.name) for outbox in self._outboxes),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -174,6 +186,24 @@ class _Service:
             await self._state.call(lambda store: store.prune(before))  # noqa: B023
             await asyncio.sleep(PRUNE_SECONDS)
 
+    async def _watch_rules(self) -> None:
+        """Read the rules again when told to, and when their files have changed and come to rest."""
+        while True:
+            if await _set_within(self._reload_requested, self._config.rules_poll_seconds):
+                # Cleared before the reading: a request that comes during it is for another one.
+                self._reload_requested.clear()
+                await self._reload("signal")
+            elif self._rule_files.is_due(await asyncio.to_thread(self._rule_source.fingerprint)):
+                await self._reload("change")
+
+    async def _reload(self, reason: str) -> None:
+        done = await asyncio.to_thread(reload, self._rule_source, self._pipeline.rules)
+        self._rule_files.has_read(done.seen)
+        if done.rules is not None:
+            self._pipeline.rules = done.rules
+        self._metrics.rules_reloaded(done.result, self._pipeline.rules, time.time())
+        _log_reload(done, reason, len(all_rules(self._pipeline.rules)))
+
     def _not_ready(self) -> list[str]:
         if self._draining:
             return ["draining"]
@@ -188,7 +218,7 @@ class _Service:
         )
         log.info(
             "started",
-            rules=len(self._rules.rules),
+            rules=len(all_rules(self._pipeline.rules)),
             sources=[source.name for source in self._sources],
             sinks=[outbox.sink.name for outbox in self._outboxes],
             state=self._config.state.path,
@@ -218,6 +248,23 @@ def _log_rejections(source: str, rejections: Sequence[Rejection]) -> None:
         )
     if len(rejections) > MAX_LOGGED_REJECTIONS:
         log.warning("more rejected", source=source, rejected=len(rejections))
+
+
+def _log_reload(done: Reload, reason: str, rules: int) -> None:
+    """Log what came of reading the rules again; `rules` is how many are in force."""
+    for error in done.errors:
+        log.error("rule refused", error=clean(str(error)))
+    if done.errors:
+        log.error(
+            "rules not reloaded, the old ones stay in force",
+            reason=reason,
+            errors=len(done.errors),
+            rules=rules,
+        )
+    elif done.changes:
+        log.info("rules reloaded", reason=reason, rules=rules, **done.changes.as_fields())
+    else:
+        log.info("rules unchanged", reason=reason, rules=rules)
 
 
 def _sink(config: SinkConfig) -> Sink:
@@ -250,6 +297,14 @@ def _stop_requested() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, request, number)
     return stop
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, so long at most; return whether it is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 def _task(work: object, name: str) -> asyncio.Task[None]:

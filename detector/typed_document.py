@@ -48,7 +48,7 @@ def _located(
 ) -> DetectorError:
     at = _AT.search(text)
     message = text[: at.start()] if at else text
-    keys = _keys(at.group("path")) if at else []
+    keys = _keys(at.group("path"), type_, document.data) if at else []
     where = _dotted(keys)
     expected, data = _type_at(type_, document.data, keys)
     if unknown := _UNKNOWN.fullmatch(message):
@@ -78,14 +78,32 @@ def _located(
     return error(f"{where}: {message}" if where else message, place=document.place(keys))
 
 
-def _keys(path: str) -> list[Key]:
-    """Return the keys of msgspec's path; `[...]` in it is some value of a mapping, left out."""
+def _keys(path: str, type_: Any, data: object) -> list[Key]:
+    """Return the keys of msgspec's path, in which `[...]` stands for some key of a mapping."""
     keys: list[Key] = []
     for name, index, anywhere in _STEP.findall(path):
         if anywhere:
-            break
-        keys.append(int(index) if index else name)
+            expected, mapping = _type_at(type_, data, keys)
+            key = _faulty_key(expected, mapping)
+            if key is None:
+                break
+            keys.append(key)
+        else:
+            keys.append(int(index) if index else name)
     return keys
+
+
+def _faulty_key(type_: Any, mapping: object) -> str | None:
+    """Return the first key of a mapping whose value is not of the type that its values have."""
+    arguments = get_args(type_)
+    if not isinstance(mapping, dict) or len(arguments) != 2:  # noqa: PLR2004 - key and value
+        return None
+    for key, value in mapping.items():
+        try:
+            msgspec.convert(value, arguments[1])
+        except msgspec.ValidationError:
+            return str(key)
+    return None
 
 
 def _dotted(keys: Sequence[Key]) -> str:

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
-from detector.rules.rule import ComparisonOperator, Level, Rule
-from detector.windows.aligned import GroupValue, WindowKey, WindowState, is_late
+from detector.rules.correlation import Correlation, Threshold
+from detector.rules.rule import Level, Rule, Status
+from detector.windows.aligned import (
+    GroupValue,
+    Observation,
+    WindowKey,
+    WindowState,
+    add,
+    is_late,
+)
+from detector.windows.correlated import Bucket
+
+Comparison = Literal[
+    "GreaterThanThreshold",
+    "GreaterThanOrEqualToThreshold",
+    "LessThanThreshold",
+    "LessThanOrEqualToThreshold",
+    "EqualToThreshold",
+    "NotEqualToThreshold",
+]
+"""CloudWatch's words, and two for what only a correlation can ask."""
+
+_COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 
 
 class AlertWindow(msgspec.Struct, frozen=True):
@@ -32,12 +53,16 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     rule_id: str
     title: str
+    status: Status
+    """`stable`; or `test` or `experimental`: the rule is staged, and its alerts are not sent."""
     level: Level
     group: dict[str, GroupValue]
     window: AlertWindow
     count: int
-    threshold: int
-    comparison_operator: ComparisonOperator
+    value: float
+    """What was compared with the threshold: the count, or what a correlation counts."""
+    threshold: float
+    comparison_operator: Comparison
     late: bool
     first_event_time: str
     last_event_time: str
@@ -63,18 +88,79 @@ def alert_id(key: WindowKey) -> str:
 def build_alert(rule: Rule, key: WindowKey, state: WindowState) -> Alert:
     """Return the alert of a window that is over its rule's threshold."""
     settings = rule.file.window
+    return _alert(
+        rule,
+        key,
+        state,
+        group_by=settings.group_by,
+        revision=state.revision,
+        value=state.count,
+        limit=(settings.comparison_operator, settings.threshold),
+        late=is_late(state, settings.is_crossed_by),
+    )
+
+
+def build_correlation_alert(
+    correlation: Correlation,
+    key: WindowKey,
+    bucket: Bucket,
+    contributing: Sequence[Observation],
+    value: float,
+    *,
+    is_late: bool,
+) -> Alert:
+    """Return the alert of a bucket in which a correlation fired.
+
+    `contributing` are the events of the timespans that fired, `value` is the number in the last.
+    """
+    state, _ = add(None, contributing, lambda _: False)
+    settings = correlation.file.correlation
+    return _alert(
+        correlation,
+        key,
+        msgspec.structs.replace(state, count=state.count + bucket.overflow),
+        group_by=settings.group_by,
+        revision=bucket.revision,
+        value=value,
+        limit=_limit(settings.condition, len(correlation.members)),
+        late=is_late,
+    )
+
+
+def _limit(condition: Threshold | None, members: int) -> tuple[Comparison, float]:
+    """Return a condition's first limit, in CloudWatch's words."""
+    limits = condition.limits if condition else ()
+    for comparison, limit in zip(_COMPARISONS, limits, strict=False):
+        if limit is not None:
+            return comparison, limit
+    return "GreaterThanOrEqualToThreshold", members
+
+
+def _alert(
+    rule: Rule | Correlation,
+    key: WindowKey,
+    state: WindowState,
+    *,
+    group_by: Sequence[str],
+    revision: int,
+    value: float,
+    limit: tuple[Comparison, float],
+    late: bool,
+) -> Alert:
     return Alert(
         id=alert_id(key),
-        revision=state.revision,
+        revision=revision,
         rule_id=rule.id,
         title=rule.file.title,
+        status=rule.file.status,
         level=rule.file.level,
-        group=dict(zip(settings.group_by, key.group, strict=True)),
+        group=dict(zip(group_by, key.group, strict=True)),
         window=AlertWindow(utc(key.start), utc(key.end)),
         count=state.count,
-        threshold=settings.threshold,
-        comparison_operator=settings.comparison_operator,
-        late=is_late(state, settings.is_crossed_by),
+        value=value,
+        threshold=limit[1],
+        comparison_operator=limit[0],
+        late=late,
         first_event_time=utc(state.first_event_time),
         last_event_time=utc(state.last_event_time),
         event_names=sorted(state.event_names),

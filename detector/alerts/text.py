@@ -18,6 +18,8 @@ def alert_text(alert: Alert, *, is_update: bool = False) -> str:
     move a terminal's cursor or write a line of its own.
     """
     news = " (update)" if is_update else ""
+    if alert.status != "stable":
+        news += f" (staged: {alert.status})"
     late = ", late" if alert.late else ""
     group = ", ".join(f"{key} {value}" for key, value in alert.group.items())
     window = f"{alert.window.start} to {alert.window.end}"

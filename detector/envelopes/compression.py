@@ -33,6 +33,16 @@ def inflate(body: bytes, *, max_bytes: int) -> bytes | bytearray:
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
         return body
+    # A body of one member, as nearly all are, is inflated without a copy.
+    stream = isal_zlib.decompressobj(wbits=_WBITS_GZIP)
+    try:
+        whole = stream.decompress(body, min(_OUTPUT_BYTES, max_bytes + 1))
+    except IsalError:  # type: ignore[misc]
+        whole = b""  # found again below, where it is told what is wrong
+    if stream.eof and not stream.unused_data:
+        if len(whole) > max_bytes:
+            raise _too_large(max_bytes)
+        return whole
     inflated = bytearray()
     position = 0
     while position < len(body):

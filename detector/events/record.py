@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from detector import lenient_json
 from detector.errors import PayloadError
+from detector.rules.values import epoch_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,7 @@ def _event_time(record: Mapping[str, Any]) -> float:
     text = record.get("eventTime")
     if not isinstance(text, str):
         raise PayloadError("no_event_time", "the record has no eventTime")
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise PayloadError("no_event_time", "the record's eventTime is not a time") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    moment = epoch_seconds(text)
+    if moment is None:
+        raise PayloadError("no_event_time", "the record's eventTime is not a time")
+    return moment

@@ -1,174 +1,471 @@
-"""Syntax tree to matcher: a closure over the values of the fields that the rules read.
-
-A matcher takes the values by slot number, so the same one serves a projected record, a full one
-and a plain dict. What a tree says of `eventName` is worked out beforehand (`event_names`), because
-that is how a record finds the few rules that can match it.
-"""
+"""Syntax tree to matcher: Python code over the values of the fields that the rules read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+import ipaddress
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from detector.rules.syntax import Compare, Equality, Literal, Node, Number, Or, Selector, Text
+from detector.events.projection import Getter, Several
+from detector.rules.folding import folded
+from detector.rules.globs import compile_glob, inline_glob
+from detector.rules.regex import searcher
+from detector.rules.syntax import (
+    And,
+    Before,
+    Columns,
+    Condition,
+    Equal,
+    Exists,
+    FieldsAlike,
+    Glob,
+    InNetwork,
+    InText,
+    IsBoolean,
+    IsNull,
+    Leaf,
+    Like,
+    Literal_,
+    Matches,
+    Node,
+    Not,
+    NotEqual,
+    NotExists,
+    NullOrMissing,
+    Number,
+    NumberLike,
+    Or,
+    Order,
+    Ordered,
+    Overlap,
+    Regex,
+    Selector,
+    Test,
+    TimePart,
+    Wild,
+    selectors,
+)
+from detector.rules.values import (
+    MAX_SOUGHT,
+    MISSING,
+    columns_of,
+    epoch_seconds,
+    is_number,
+    number_of,
+    number_text,
+    sigma_text,
+    time_part,
+)
 
-Values = Sequence[object]
-"""One value per slot; `msgspec.UNSET` where the record has no such field."""
+Quick = Callable[[Any], bool]
+"""A matcher that is called with a record."""
 
-Matcher = Callable[[Values], bool]
+Slow = Callable[[Any, Callable[[], str], dict[int, bool]], bool]
+"""A matcher that is called with a record, a function that returns its text, and a dict of the
+record's own, in which the outcomes of conditions are kept that several rules share."""
 
-EVENT_NAME = Selector(("eventName",))
+ValueTest = Callable[[object], bool]
+
+FOLDED = "(value.lower() if value.isascii() else folded(value))"
+"""Python for the text `value` without regard to case: nearly every value is ASCII."""
+
+MAX_INLINE_DEPTH = 12
+"""Deeper than this, a part of a tree becomes a function of its own: Python's parser takes no more
+than some hundred parentheses within each other."""
 
 
-class ValueTest(NamedTuple):
-    """What a literal asks of a string, and of a number; no other value can satisfy a comparison."""
+class Compiler:
+    """Writes trees as Python expressions over the values of numbered selectors.
 
-    text: Callable[[str], bool]
-    number: Callable[[float], bool]
-
-
-def compile_tree(node: Node, slots: Mapping[Selector, int]) -> Matcher:
-    """Return a matcher that reads each selector's value at its slot.
-
-    Raises:
-        KeyError: the tree reads a selector that has no slot.
+    The expressions hold nothing but names; what the rules say is bound to these names. So no text
+    of a rule is ever executed, and the same code serves any kind of record: only the ways to the
+    values differ. `shared` numbers the conditions that stand in more than one rule.
     """
-    if isinstance(node, Compare):
-        test = _literal_test(node.literal)
-        if node.operator is Equality.NOT_EQUAL:
-            test = _negated(test)
-        return _on_slot(slots[node.selector], test)
-    if isinstance(node, Or):
-        return _any(_compile_alternatives(node, slots))
-    return _all([compile_tree(operand, slots) for operand in node.operands])
+
+    def __init__(self, slots: Mapping[Selector, int], shared: Mapping[Leaf, int]) -> None:
+        self._slots = slots
+        self._shared = shared
+
+    def compile(
+        self, node: Node, getters: Sequence[Getter], attributes: Sequence[str | None] = ()
+    ) -> tuple[Quick, None] | tuple[None, Slow]:
+        """Return a matcher of records to whose values `getters` lead, by the selectors' numbers.
+
+        It is a slow one if something in the tree is worth remembering, or reads the text.
+        `attributes` are those of the records that are a selector's value, where there is one.
+        """
+        code = _Code(self._slots, self._shared, getters, attributes)
+        expression = code.expression(node, 0)
+        if code.is_quick:
+            return code.evaluated(f"lambda record: {expression}"), None
+        return None, code.evaluated(f"lambda record, text, shared: {expression}")
 
 
-def event_names(node: Node) -> frozenset[str] | None:
-    """Return the names outside which the tree cannot hold, or None where it names no such set.
+class _Code:
+    def __init__(
+        self,
+        slots: Mapping[Selector, int],
+        shared: Mapping[Leaf, int],
+        getters: Sequence[Getter],
+        attributes: Sequence[str | None],
+    ) -> None:
+        self._slots = slots
+        self._shared = shared
+        self._getters = getters
+        self._attributes = attributes
+        self._context = slots, shared, getters, attributes
+        self._names: dict[str, object] = {"MISSING": MISSING, "folded": folded}
+        self.is_quick = True
 
-    The answer is sound for records whose eventName is a string; it may be larger than needed.
-    """
-    if isinstance(node, Compare):
-        return _names_of_comparison(node)
-    parts = [event_names(operand) for operand in node.operands]
-    if isinstance(node, Or):
-        if any(part is None for part in parts):
-            return None
-        return frozenset().union(*(part for part in parts if part is not None))
-    known = [part for part in parts if part is not None]
-    return frozenset.intersection(*known) if known else None
+    def evaluated(self, source: str) -> Any:
+        return eval(source, self._names)  # noqa: S307 - it holds our own names only
+
+    def _bind(self, prefix: str, value: object) -> str:
+        name = f"{prefix}{len(self._names)}"
+        self._names[name] = value
+        return name
+
+    def expression(self, node: Node, depth: int) -> str:
+        if isinstance(node, (And, Or, Not)) and depth > MAX_INLINE_DEPTH:
+            return self._part(node)
+        if isinstance(node, Not):
+            return f"(not {self.expression(node.operand, depth + 1)})"
+        if isinstance(node, And):
+            parts = [self.expression(operand, depth + 1) for operand in _flat(node)]
+            return f"({' and '.join(parts)})" if parts else "True"
+        if isinstance(node, Or):
+            parts = [
+                self._on_selector(*group)
+                if isinstance(group, tuple)
+                else self.expression(group, depth + 1)
+                for group in _grouped(_flat(node))
+            ]
+            return f"({' or '.join(parts)})" if parts else "False"
+        return self._leaf(node)
+
+    def _part(self, node: Node) -> str:
+        """Return a call of a part of the tree that is a function of its own."""
+        code = _Code(*self._context)
+        expression = code.expression(node, 0)
+        self.is_quick = self.is_quick and code.is_quick
+        arguments = "record" if code.is_quick else "record, text, shared"
+        part = code.evaluated(f"lambda {arguments}: {expression}")
+        return f"{self._bind('part', part)}({arguments})"
+
+    def _leaf(self, leaf: Leaf) -> str:
+        if isinstance(leaf, Condition) and _is_quick(leaf):
+            test = compile_test(leaf.test)
+            if leaf.selector.through_lists and not isinstance(test, _TextTest):
+                test = _of_any(test)
+            return self._on_selector(leaf.selector, test)
+        self.is_quick = False
+        matcher = self._slow(leaf)
+        number = self._shared.get(leaf)
+        if number is not None:
+            matcher = _remembered(number, matcher)
+        return f"{self._bind('leaf', matcher)}(record, text, shared)"
+
+    def _on_selector(self, selector: Selector, test: ValueTest) -> str:
+        way = self._way(selector)
+        if isinstance(test, _TextTest):
+            of_text = test.inline.format(self._bind("operand", test.operand))
+            return (
+                f"({of_text} if (value := {way}).__class__ is str"
+                f" else value is not MISSING and {self._bind('other', test)}(value))"
+            )
+        return f"{self._bind('test', test)}({way})"
+
+    def _way(self, selector: Selector) -> str:
+        slot = self._slots[selector]
+        attribute = self._attributes[slot] if self._attributes else None
+        if attribute is not None:
+            return f"record.{attribute}"
+        self._names[f"way{slot}"] = self._getters[slot]
+        return f"way{slot}(record)"
+
+    def _slow(self, leaf: Leaf) -> Slow:
+        if isinstance(leaf, Condition):
+            get, test = self._getter(leaf.selector), _of_any(compile_test(leaf.test))
+            return lambda record, *_: test(get(record))
+        if isinstance(leaf, FieldsAlike):
+            return _fields_alike(leaf, self._getter(leaf.selector), self._getter(leaf.other))
+        if isinstance(leaf, InText):
+            return _in_text(leaf)
+        return _columns(leaf)
+
+    def _getter(self, selector: Selector) -> Getter:
+        return self._getters[self._slots[selector]]
 
 
-def _names_of_comparison(node: Compare) -> frozenset[str] | None:
-    if node.selector != EVENT_NAME or node.operator is not Equality.EQUAL:
-        return None
-    if isinstance(node.literal, Number):
-        return frozenset({node.literal.spelling})
-    return frozenset({node.literal.value}) if node.literal.is_exact else None
+def _is_quick(leaf: Condition) -> bool:
+    """Return whether a condition costs less than to look up whether it was examined before."""
+    return not leaf.selector.wildcards and not isinstance(
+        leaf.test, (Matches, InNetwork, TimePart, Before)
+    )
 
 
-def _compile_alternatives(node: Or, slots: Mapping[Selector, int]) -> list[Matcher]:
-    """Fold the exact texts of each selector into one set: sixteen names cost one look-up."""
-    texts: dict[Selector, set[str]] = {}
-    others: list[Matcher] = []
-    for operand in node.operands:
-        if (
-            isinstance(operand, Compare)
-            and operand.operator is Equality.EQUAL
-            and isinstance(operand.literal, Text)
-            and operand.literal.is_exact
-        ):
-            texts.setdefault(operand.selector, set()).add(operand.literal.value)
+def _fields_alike(leaf: FieldsAlike, get: Getter, get_other: Getter) -> Slow:
+    lies = _OVERLAPS[leaf.overlap]
+
+    def match(record: Any, *_: object) -> bool:
+        sought = _texts(get_other(record), leaf.cased, MAX_SOUGHT)
+        texts = _texts(get(record), leaf.cased) if sought else []
+        return any(lies(text, part) for text in texts for part in sought)
+
+    return match
+
+
+_OVERLAPS: dict[Overlap, Callable[[str, str], bool]] = {
+    Overlap.WHOLE: operator.eq,
+    Overlap.START: str.startswith,
+    Overlap.END: str.endswith,
+    Overlap.ANYWHERE: operator.contains,
+}
+
+
+def _texts(value: object, cased: bool, most: int | None = None) -> list[str]:
+    values = value[:most] if isinstance(value, Several) else [value]
+    texts = [text for text in map(sigma_text, values) if text is not None]
+    return texts if cased else [folded(text) for text in texts]
+
+
+def _remembered(number: int, matcher: Slow) -> Slow:
+    def match(record: Any, text: Callable[[], str], shared: dict[int, bool]) -> bool:
+        known = shared.get(number)
+        if known is None:
+            known = shared[number] = matcher(record, text, shared)
+        return known
+
+    return match
+
+
+def _flat(node: And | Or) -> list[Node]:
+    """Return the operands, with those of operands of the same kind in their place."""
+    kind, flat, pending = type(node), [], list(reversed(node.operands))
+    while pending:
+        operand = pending.pop()
+        if isinstance(operand, kind):
+            pending.extend(reversed(operand.operands))
         else:
-            others.append(compile_tree(operand, slots))
-    members = [
-        _on_slot(slots[selector], _text_test(frozenset(values).__contains__))
-        for selector, values in texts.items()
+            flat.append(operand)
+    return flat
+
+
+def _grouped(operands: Iterable[Node]) -> list[Node | tuple[Selector, ValueTest]]:
+    """Fold exact texts of one selector into a set: sixteen event names cost one look-up."""
+    cased: dict[Selector, set[str]] = {}
+    alike: dict[Selector, set[str]] = {}
+    rest: list[Node] = []
+    for operand in operands:
+        test = operand.test if isinstance(operand, Condition) else None
+        if isinstance(test, Equal) and isinstance(test.literal, Glob) and test.literal.is_exact:
+            cased.setdefault(operand.selector, set()).add(test.literal.text)  # type: ignore[union-attr]
+        elif isinstance(test, Like) and test.glob.is_exact and not test.cased:
+            alike.setdefault(operand.selector, set()).add(folded(test.glob.text))  # type: ignore[union-attr]
+        else:
+            rest.append(operand)
+    members: list[Node | tuple[Selector, ValueTest]] = [
+        (selector, _PatternText(texts.__contains__, "value in {}", frozenset(texts)))
+        for selector, texts in cased.items()
     ]
-    return members + others
+    for selector, texts in alike.items():
+        inline = f"{FOLDED} in {{}}"
+        members.append((selector, _SigmaText(_folded_member(texts), inline, frozenset(texts))))
+    return members + rest
 
 
-def _on_slot(slot: int, test: ValueTest) -> Matcher:
-    test_text, test_number = test
-
-    def match(values: Values) -> bool:
-        value = values[slot]
-        if isinstance(value, str):
-            return test_text(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return test_number(value)
-        return False
-
-    return match
+def _folded_member(texts: set[str]) -> Callable[[str], bool]:
+    return lambda text: folded(text) in texts
 
 
-def _literal_test(literal: Literal) -> ValueTest:
-    if isinstance(literal, Number):
-        value, spelling = literal.value, literal.spelling
-        return ValueTest(lambda text: text == spelling, lambda number: number == value)
-    return _text_test(_glob(literal.value))
+class _TextTest:
+    """A test of text, and of other values that have a text in the rule's language.
 
-
-def _text_test(test: Callable[[str], bool]) -> ValueTest:
-    return ValueTest(test, lambda number: test(number_text(number)))
-
-
-def _negated(test: ValueTest) -> ValueTest:
-    return ValueTest(lambda text: not test.text(text), lambda number: not test.number(number))
-
-
-def _glob(pattern: str) -> Callable[[str], bool]:
-    """Return a whole-value test in which `*` stands for any run of characters.
-
-    Each piece between two stars is taken at its first place after the one before: no backtracking,
-    so that the time is linear whatever an attacker puts into the value.
+    Of several values it is enough that one satisfies it. `inline` is Python for the test of a text
+    `value`, in which the name that is bound to `operand` is to be put.
     """
-    head, *rest = pattern.split("*")
-    if not rest:
-        return lambda text: text == pattern
-    *middle, tail = rest
-    shortest = len(pattern) - len(rest)
 
-    def test(text: str) -> bool:
-        if len(text) < shortest or not text.startswith(head) or not text.endswith(tail):
-            return False
-        position = len(head)
-        end = len(text) - len(tail)
-        for piece in middle:
-            found = text.find(piece, position, end)
-            if found < 0:
-                return False
-            position = found + len(piece)
-        return True
+    def __init__(
+        self, of_text: Callable[[str], bool], inline: str = "{}(value)", operand: object = None
+    ) -> None:
+        self.of_text = of_text
+        self.inline = inline
+        self.operand = of_text if operand is None else operand
 
-    return test
+    def __call__(self, value: object) -> bool:
+        if isinstance(value, Several):
+            return any(map(self, value))
+        text = self.text(value)
+        return text is not None and self.of_text(text)
+
+    def text(self, value: object) -> str | None:
+        raise NotImplementedError
 
 
-def number_text(value: float) -> str:
-    """Return a JSON number's text as a pattern sees it: an integral one without a fraction."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+class _PatternText(_TextTest):
+    """A filter pattern sees strings, and numbers by their spelling."""
+
+    def text(self, value: object) -> str | None:
+        if isinstance(value, str):
+            return value
+        return number_text(value) if is_number(value) else None
 
 
-def _any(matchers: list[Matcher]) -> Matcher:
-    if len(matchers) == 1:
-        return matchers[0]
+class _SigmaText(_TextTest):
+    def text(self, value: object) -> str | None:
+        return sigma_text(value)
 
-    def match(values: Values) -> bool:
-        for matcher in matchers:  # noqa: SIM110 - a plain loop is faster than any() here
-            if matcher(values):
-                return True
+
+def _of_any(test: ValueTest) -> ValueTest:
+    def any_satisfies(value: object) -> bool:
+        return any(map(test, value)) if value.__class__ is Several else test(value)
+
+    return any_satisfies
+
+
+def compile_test(test: Test) -> ValueTest:
+    """Return a function that says whether one value satisfies a test."""
+    if isinstance(test, Equal):
+        return _equal(test.literal)
+    if isinstance(test, NotEqual):
+        return _not_equal(test.literal)
+    if isinstance(test, Ordered):
+        return _ordered(test)
+    if isinstance(test, (NotExists, Exists, IsNull, NullOrMissing, IsBoolean)):
+        return _presence(test)
+    if isinstance(test, Like):
+        glob = test.glob if test.cased else test.glob.folded()
+        inline, operand = inline_glob(glob)
+        if not test.cased:
+            inline = inline.replace("value", FOLDED)
+        return _SigmaText(_like(test), inline, operand)
+    return _SigmaText(_sigma_text_test(test))
+
+
+def _presence(test: NotExists | Exists | IsNull | NullOrMissing | IsBoolean) -> ValueTest:
+    if isinstance(test, IsNull):
+        return lambda value: value is None
+    if isinstance(test, NullOrMissing):
+        return lambda value: value is None or value is MISSING
+    if isinstance(test, IsBoolean):
+        expected = test.value
+        return lambda value: value is expected
+    if isinstance(test, Exists) and test.expected:
+        return lambda value: value is not MISSING
+    return lambda value: value is MISSING
+
+
+def _equal(literal: Literal_) -> ValueTest:
+    if isinstance(literal, Number):
+        return _number_equal(literal)
+    if isinstance(literal, Regex):
+        return _PatternText(searcher(literal))
+    return _PatternText(compile_glob(literal), *inline_glob(literal))
+
+
+def _not_equal(literal: Literal_) -> ValueTest:
+    if isinstance(literal, Number):
+        equal = _number_equal(literal)
+        return lambda value: (isinstance(value, str) or is_number(value)) and not equal(value)
+    equal = _equal(literal)
+    assert isinstance(equal, _TextTest)  # noqa: S101 - for the type checker
+    of_text = equal.of_text
+    return _PatternText(lambda text: not of_text(text), f"(not {equal.inline})", equal.operand)
+
+
+def _number_equal(literal: Number) -> ValueTest:
+    number, spelling = literal.value, literal.spelling
+
+    def satisfies(value: object) -> bool:
+        if isinstance(value, str):
+            return value == spelling
+        return not isinstance(value, bool) and value == number
+
+    return satisfies
+
+
+_ORDER: dict[Order, Callable[[float, float], bool]] = {
+    Order.LESS: operator.lt,
+    Order.LESS_OR_EQUAL: operator.le,
+    Order.GREATER: operator.gt,
+    Order.GREATER_OR_EQUAL: operator.ge,
+}
+
+
+def _ordered(test: Ordered) -> ValueTest:
+    stands, limit, of_text = _ORDER[test.order], test.number, test.of_text
+
+    def satisfies(value: object) -> bool:
+        if of_text and isinstance(value, str):
+            value = number_of(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return stands(value, limit)
         return False
 
+    return satisfies
+
+
+def _sigma_text_test(test: Test) -> Callable[[str], bool]:
+    if isinstance(test, NumberLike):
+        number = test.number
+        return lambda text: number_of(text) == number
+    if isinstance(test, Matches):
+        return searcher(test.regex)
+    if isinstance(test, InNetwork):
+        return _in_network(test)
+    if isinstance(test, Before):
+        limit = test.moment
+        return lambda text: (moment := epoch_seconds(text)) is not None and moment < limit
+    assert isinstance(test, TimePart)  # noqa: S101 - for the type checker
+    unit, part = test.unit, test.number
+    return lambda text: time_part(text, unit) == part
+
+
+def _like(test: Like) -> Callable[[str], bool]:
+    if test.cased:
+        return compile_glob(test.glob)
+    alike = compile_glob(test.glob.folded())
+    return lambda text: alike(folded(text))
+
+
+def _in_network(test: InNetwork) -> Callable[[str], bool]:
+    network = test.network
+
+    def contains(text: str) -> bool:
+        try:
+            return ipaddress.ip_address(text) in network
+        except ValueError:
+            return False
+
+    return contains
+
+
+def _in_text(leaf: InText) -> Slow:
+    if isinstance(leaf.sought, Regex):
+        found = searcher(leaf.sought)
+        return lambda _, text, __: found(text())
+    glob = leaf.sought if leaf.cased else leaf.sought.folded()
+    inside = compile_glob(Glob((Wild.RUN, *glob.parts, Wild.RUN)))
+    if leaf.cased:
+        return lambda _, text, __: inside(text())
+    return lambda _, text, __: inside(folded(text()))
+
+
+def _columns(leaf: Columns) -> Slow:
+    slots = {selector: slot for slot, selector in enumerate(set(selectors(leaf.condition)))}
+    getters = [_column_getter(selector) for selector in slots]
+    quick, slow = Compiler(slots, {}).compile(leaf.condition, getters)
+
+    def match(_: Any, text: Callable[[], str], __: dict[int, bool]) -> bool:
+        columns = columns_of(text(), leaf)
+        if columns is None:
+            return False
+        return quick(columns) if quick else slow is not None and slow(columns, text, {})
+
     return match
 
 
-def _all(matchers: list[Matcher]) -> Matcher:
-    def match(values: Values) -> bool:
-        for matcher in matchers:  # noqa: SIM110 - a plain loop is faster than all() here
-            if not matcher(values):
-                return False
-        return True
-
-    return match
+def _column_getter(selector: Selector) -> Getter:
+    (name,) = selector.names
+    return lambda columns: columns.get(name, MISSING)

@@ -20,8 +20,8 @@ from detector.alerts.alert import Alert
 from detector.errors import StateError
 from detector.events.record import Identity
 from detector.state.schema import migrate
-from detector.state.store import Notification, OutboxCounts, Position, Quarantined
-from detector.windows.aligned import WindowKey, WindowState
+from detector.state.store import Notification, OutboxCounts, Position, Quarantined, S
+from detector.windows.aligned import WindowKey
 
 MAX_QUARANTINED_BYTES = 256 << 10
 """CloudTrail's own cap for a record; of a longer one the beginning is kept."""
@@ -243,17 +243,17 @@ class SQLiteTransaction:
         )
         return cursor.rowcount == 1
 
-    def window(self, key: WindowKey) -> WindowState | None:
-        """Return a window's state."""
+    def load(self, key: WindowKey, state_type: type[S]) -> S | None:
+        """Return the state that is kept under a key."""
         row = self._connection.execute(
             "SELECT body FROM windows"
             " WHERE rule_id = ? AND group_key = ? AND start = ? AND period = ?",
             _key_columns(key),
         ).fetchone()
-        return _WINDOW.decode(row[0]) if row else None
+        return msgspec.json.decode(row[0], type=state_type) if row else None
 
-    def save_window(self, key: WindowKey, state: WindowState) -> None:
-        """Keep a window's state."""
+    def save(self, key: WindowKey, state: msgspec.Struct) -> None:
+        """Keep a state under a key."""
         self._connection.execute(
             "INSERT OR REPLACE INTO windows (rule_id, group_key, start, period, body, touched_at)"
             " VALUES (?, ?, ?, ?, ?, ?)",
@@ -305,7 +305,6 @@ class SQLiteTransaction:
         )
 
 
-_WINDOW = msgspec.json.Decoder(WindowState)
 _ALERT = msgspec.json.Decoder(Alert)
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+import msgspec
 
 from detector.alerts.alert import Alert
 from detector.events.record import Identity
-from detector.windows.aligned import WindowKey, WindowState
+from detector.windows.aligned import WindowKey
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,12 @@ class Transaction(Protocol):
         """Remember an event; return False where it was known already."""
         ...
 
-    def window(self, key: WindowKey) -> WindowState | None:
-        """Return a window's state."""
+    def load(self, key: WindowKey, state_type: type[S]) -> S | None:
+        """Return the state that is kept under a key, None where there is none."""
         ...
 
-    def save_window(self, key: WindowKey, state: WindowState) -> None:
-        """Keep a window's state."""
+    def save(self, key: WindowKey, state: msgspec.Struct) -> None:
+        """Keep a state under a key."""
         ...
 
     def save_alert(self, alert: Alert, sinks: Collection[str], update_interval: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -10,11 +12,16 @@ from prometheus_client.process_collector import ProcessCollector
 from detector import __version__
 from detector.accounting import OUTCOMES
 from detector.pipeline import Processed
+from detector.rule_source import ReloadResult, all_rules
+from detector.rules.loader import SILENT_STATUSES
+from detector.rules.rule import Status
+from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery
 from detector.state.store import OutboxCounts
 
 _AGE_BUCKETS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400, 604_800)
 _DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_STATUSES = tuple(status for status in get_args(Status) if status not in SILENT_STATUSES)
 
 
 class Metrics:
@@ -113,6 +120,29 @@ class Metrics:
             "Bytes fetched and not done with; sources stop at limits.max_bytes_in_hand.",
             registry=registry,
         )
+        self._rules = Gauge(
+            "detector_rules",
+            "Rules and correlations in force, by status; what is not stable notifies nobody.",
+            ["status"],
+            registry=registry,
+        )
+        self._reloads = Counter(
+            "detector_rules_reloads",
+            "Times that the rules were read again while the service ran, by the result.",
+            ["result"],
+            registry=registry,
+        )
+        self._reload_successful = Gauge(
+            "detector_rules_last_reload_successful",
+            "1 if the rules could be used when they were last read, else 0: older ones are in"
+            " force.",
+            registry=registry,
+        )
+        self._reload_time = Gauge(
+            "detector_rules_last_reload_timestamp_seconds",
+            "When the rules were last read, at the start or again, with or without success.",
+            registry=registry,
+        )
 
     def declare(self, sources: list[str], sinks: list[str]) -> None:
         """Create each source's and sink's series at zero, so that rates see the first increase."""
@@ -125,6 +155,24 @@ class Metrics:
         for sink in sinks:
             for result in ("delivered", "retry", "permanent"):
                 self._sends.labels(sink, result)
+        for result in get_args(ReloadResult):
+            self._reloads.labels(result)
+
+    def rules_loaded(self, rules: RuleSet, now: float) -> None:
+        """Record the rules with which the service starts."""
+        self._rules_read(rules, now, successful=True)
+
+    def rules_reloaded(self, result: ReloadResult, rules: RuleSet, now: float) -> None:
+        """Record that the rules were read again, and which are in force since."""
+        self._reloads.labels(result).inc()
+        self._rules_read(rules, now, successful=result != "failed")
+
+    def _rules_read(self, rules: RuleSet, now: float, *, successful: bool) -> None:
+        statuses = [rule.file.status for rule in all_rules(rules)]
+        for status in _STATUSES:
+            self._rules.labels(status).set(statuses.count(status))
+        self._reload_successful.set(successful)
+        self._reload_time.set(now)
 
     def processed(self, delivery: Delivery, processed: Processed, now: float) -> None:
         """Record what became of a delivery."""

@@ -24,11 +24,12 @@ pytestmark = pytest.mark.faults
 KILLS = int(os.environ.get("DETECTOR_KILLS", "8"))
 FILES_A_ROUND = 15
 UPDATE_INTERVAL = 0.1
+IAM_RULE = shipped_rules() / "cis" / "iam_policy_changes.yml"
 
 
 @pytest.fixture(scope="module")
 def rules() -> RuleSet:
-    return RuleSet.load(shipped_rules())
+    return RuleSet.load(IAM_RULE)
 
 
 def write_round(folder: Path, chance: random.Random, events: list[dict[str, Any]]) -> None:
@@ -77,6 +78,7 @@ def test_kills_at_any_moment_lose_no_alert_and_count_no_event_twice(
                 {"type": "directory", "path": "logs", "settle_seconds": 0, "poll_seconds": 0.02}
             ],
             "sinks": [{"type": "webhook", "url": hook.url}],
+            "rules": [str(IAM_RULE)],
             "alerts": {"update_interval_seconds": UPDATE_INTERVAL},
         }
         for _ in range(KILLS):
@@ -112,7 +114,7 @@ def test_a_kill_among_the_messages_of_the_real_logs_loses_no_alert(
     assert len(expected) == 7
     for path in logs.glob("*.json"):
         trail.put(path.name, path.read_bytes())
-    config = trail.config(visibility_timeout_seconds=6)
+    config = {**trail.config(visibility_timeout_seconds=6), "rules": [str(IAM_RULE)]}
     with running(tmp_path, config, CREDENTIALS) as service:
         service.wait_until(lambda: service.records("trail")["in"] >= kill_after)
         service.kill()

@@ -14,10 +14,13 @@ import pytest
 from detector.state.sqlite import SQLiteStore
 from tests.hook import Hook
 from tests.records import log_file, record, zipped_log_file
-from tests.sample_logs import SAMPLE_LOGS, SAMPLE_RECORDS
+from tests.sample_logs import SAMPLE_ALERTS, SAMPLE_LOGS, SAMPLE_RECORDS, SAMPLE_STAGED
 from tests.service_process import Service, running
 
 pytestmark = pytest.mark.integration
+
+SENT = len(SAMPLE_ALERTS)
+"""Alerts that the shipped rules send for the sample logs."""
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -33,35 +36,37 @@ def on_sample(tmp_path: Path, **changes: Any) -> Iterator[Service]:
         yield service
 
 
-def test_the_sample_logs_become_five_alerts_and_a_balanced_account(tmp_path: Path) -> None:
+def test_the_sample_logs_become_the_alerts_of_their_readme_and_a_balanced_account(
+    tmp_path: Path,
+) -> None:
     with on_sample(tmp_path) as service:
-        service.wait_until(lambda: len(service.alerts) >= 5)
-        service.wait_until(lambda: service.records("logs")["in"] == 139)
+        service.wait_until(lambda: service.records("logs")["in"] == SAMPLE_RECORDS["in"])
+        service.wait_until(lambda: len(service.alerts) >= SENT)
         assert service.records("logs") == SAMPLE_RECORDS
-        counts = {alert["window"]["start"]: alert["count"] for alert in service.alerts}
-        assert len(counts) == len(service.alerts) == 5
+        found = {
+            (item["title"], item["group"]["recipientAccountId"], item["window"]["start"][11:16])
+            for item in service.alerts
+        }
+        assert found == {(item.title, item.account, item.start) for item in SAMPLE_ALERTS}
+        assert len({item["id"] for item in service.alerts}) == len(service.alerts) == SENT
         metrics = service.metrics()
         assert metrics["detector_skipped_total{kind=digest}{source=logs}"] == 1
         assert metrics["detector_rejections_total{reason=truncated}{source=logs}"] == 1
-        assert metrics["detector_sink_sends_total{result=delivered}{sink=stdout}"] == 5
-        assert metrics["detector_late_events_total{source=logs}"] == 2
-        assert metrics["detector_event_age_seconds_count{source=logs}"] == 14
-        assert (
-            sum(
-                value
-                for key, value in metrics.items()
-                if "verdict=raised" in key and "_total" in key
-            )
-            == 5
-        )
+        assert metrics["detector_sink_sends_total{result=delivered}{sink=stdout}"] == SENT
+        assert metrics["detector_late_events_total{source=logs}"] == 3
+        assert metrics["detector_event_age_seconds_count{source=logs}"] == SAMPLE_RECORDS["matched"]
+        raised = [
+            value for key, value in metrics.items() if "verdict=raised" in key and "_total" in key
+        ]
+        assert sum(raised) == SENT + SAMPLE_STAGED
         assert service.stop() == 0
         assert service.log[-1]["event"] == "stopped"
 
 
 def test_a_restart_repeats_nothing_and_reads_what_came_meanwhile(tmp_path: Path) -> None:
     with on_sample(tmp_path) as service:
-        service.wait_until(lambda: len(service.alerts) >= 5)
-        service.wait_until(lambda: service.records("logs")["in"] == 139)
+        service.wait_until(lambda: len(service.alerts) >= SENT)
+        service.wait_until(lambda: service.records("logs")["in"] == SAMPLE_RECORDS["in"])
         assert service.stop() == 0
     (tmp_path / "logs" / "new.json").write_bytes(log_file(record("CreatePolicy")))
     with running(tmp_path, config()) as service:
@@ -101,22 +106,22 @@ def test_a_webhook_that_fails_and_then_answers_gets_every_alert_once(tmp_path: P
         sinks = [{"type": "webhook", "url": hook.url}]
         with on_sample(tmp_path, sinks=sinks) as service:
             sends = "detector_sink_sends_total{result=%s}{sink=webhook}"
-            service.wait_until(lambda: service.metrics()[sends % "delivered"] == 5)
+            service.wait_until(lambda: service.metrics()[sends % "delivered"] == SENT)
             assert service.metrics()[sends % "retry"] == 2
             assert service.stop() == 0
-    assert len(set(hook.ids(200))) == len(hook.ids(200)) == 5
+    assert len(set(hook.ids(200))) == len(hook.ids(200)) == SENT
     assert len(hook.ids(500) + hook.ids(503)) == 2
 
 
 def test_alerts_that_a_receiver_refused_are_sent_by_the_next_process(tmp_path: Path) -> None:
-    with Hook(*[404] * 5) as hook:
+    with Hook(*[404] * SENT) as hook:
         sinks = [{"type": "webhook", "url": hook.url}]
         dead = "detector_outbox_notifications{sink=webhook}{state=dead}"
         with on_sample(tmp_path, sinks=sinks) as service:
-            service.wait_until(lambda: service.metrics().get(dead) == 5)
+            service.wait_until(lambda: service.metrics().get(dead) == SENT)
             assert service.stop() == 0
         with running(tmp_path, config(sinks=sinks)) as service:
-            service.wait_until(lambda: len(hook.ids(200)) == 5)
+            service.wait_until(lambda: len(hook.ids(200)) == SENT)
             assert service.stop() == 0
     assert set(hook.ids(200)) == set(hook.ids(404))
 
@@ -125,10 +130,10 @@ def test_alerts_that_a_receiver_puts_off_wait_for_the_next_start(tmp_path: Path)
     with Hook(then=429) as hook:
         sinks = [{"type": "webhook", "url": hook.url}, {"type": "stdout"}]
         with on_sample(tmp_path, sinks=sinks) as service:
-            service.wait_until(lambda: len(set(hook.ids(429))) == 5 and len(service.alerts) == 5)
+            service.wait_until(lambda: len(set(hook.ids(429))) == len(service.alerts) == SENT)
             assert service.stop() == 0
     with SQLiteStore.open(tmp_path / "state" / "detector.sqlite3") as store:
-        assert store.outbox_counts("webhook").pending == 5
+        assert store.outbox_counts("webhook").pending == SENT
         assert store.outbox_counts("stdout").pending == 0
 
 
@@ -137,12 +142,12 @@ def test_a_sink_that_hangs_holds_up_neither_the_others_nor_the_end(tmp_path: Pat
         hook.is_open.clear()
         sinks = [{"type": "webhook", "url": hook.url}, {"type": "stdout"}]
         with on_sample(tmp_path, sinks=sinks, drain_seconds=0.5) as service:
-            service.wait_until(lambda: len(hook.received) >= 1 and len(service.alerts) >= 5)
+            service.wait_until(lambda: len(hook.received) >= 1 and len(service.alerts) >= SENT)
             assert service.stop() == 0
             assert "not finished in time, the next start goes on" in service.errors
         hook.is_open.set()
         with running(tmp_path, config(sinks=sinks)) as service:
-            service.wait_until(lambda: len(set(hook.ids(200))) == 5)
+            service.wait_until(lambda: len(set(hook.ids(200))) == SENT)
             assert service.stop() == 0
 
 

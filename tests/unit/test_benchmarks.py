@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from benchmarks.logset import Record, log_files, write_log_set
+from benchmarks.ruleset import write_rules
 from detector.pipeline import Settings
 from detector.replay import replay
-from detector.rules.loader import shipped_rules
+from detector.rules.loader import load_rules, shipped_rules
 from detector.rules.ruleset import RuleSet
 from tests.conftest import REPOSITORY
 
@@ -57,7 +58,8 @@ def test_the_same_seed_makes_the_same_files_and_another_others(tmp_path: Path) -
 
 def test_nine_in_a_thousand_are_changes_to_iam_policies(tmp_path: Path) -> None:
     logs = write_log_set(tmp_path, 10_000)
-    result = replay(RuleSet.load(shipped_rules()), [tmp_path], Settings())
+    rules = RuleSet.load(shipped_rules() / "cis" / "iam_policy_changes.yml")
+    result = replay(rules, [tmp_path], Settings())
     assert result.accounting.received == logs.records == 10_000
     assert 60 <= result.accounting.matched <= 120
 
@@ -71,3 +73,22 @@ def test_the_benchmark_prints_its_ratio() -> None:
         cwd=REPOSITORY,
     )
     assert "x the floor's time" in done.stdout
+
+
+def test_the_generated_rules_are_good_and_mostly_about_named_events(tmp_path: Path) -> None:
+    write_rules(tmp_path, 200)
+    loaded = load_rules([tmp_path])
+    assert (len(loaded.rules), loaded.errors) == (200, [])
+    named = sum("eventName" in path.read_text() for path in tmp_path.iterdir())
+    assert 160 <= named <= 199
+
+
+def test_the_benchmark_of_rules_prints_a_ratio_for_each_number_of_rules() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.matching", "--records", "300", "--turns", "1"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    assert done.stdout.count(" x the barest; loaded in ") == 5

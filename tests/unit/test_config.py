@@ -29,8 +29,12 @@ def test_a_small_file_is_enough(tmp_path: Path) -> None:
 
 
 def test_relative_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
-    config = load(tmp_path, SOURCES + "rules: [mine, /etc/rules]\nstate: {path: /var/x.db}")
+    config = load(
+        tmp_path,
+        SOURCES + "rules: [mine, /etc/rules]\nplaceholders: values.yml\nstate: {path: /var/x.db}",
+    )
     assert config.rules == (f"{tmp_path}/mine", "/etc/rules")
+    assert config.placeholders == f"{tmp_path}/values.yml"
     assert config.state.path == "/var/x.db"
 
 
@@ -51,6 +55,11 @@ def test_a_secret_comes_from_the_environment_or_a_file(
             headers={"Authorization": "Bearer s3cret"},
         ),
     )
+
+
+def test_rules_get_other_statuses_by_their_ids(tmp_path: Path) -> None:
+    config = load(tmp_path, SOURCES + "rule_status: {iam.1: stable, 20: test}")
+    assert config.rule_status == {"iam.1": "stable", "20": "test"}
 
 
 def test_the_example_that_make_run_uses_is_good() -> None:
@@ -107,6 +116,14 @@ sinks:
             "2:14: log.level has a value that is not known; did you mean warning?",
         ),
         (SOURCES + "limits: {max_values: 0}", "max_values must be more than 0"),
+        (SOURCES + "rules_poll_seconds: 0", "rules_poll_seconds must be more than 0"),
+        (SOURCES + "rule_status: [a]", "2:14: rule_status must be a mapping, not a list"),
+        (
+            SOURCES + "rule_status: {a: stable, b: tset}",
+            "2:29: rule_status.b has a value that is not known; did you mean test? Known here:"
+            " stable, test, experimental",
+        ),
+        (SOURCES + "rule_status: {a: [test]}", "2:18: rule_status.a has a value that is not known"),
         (SOURCES + "drain_seconds: -1", "drain_seconds must be more than 0"),
         ("sources: [{type: directory, path: x, name: Bad Name}]", "name is lower-case letters"),
         (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.document import MAX_DEPTH, MAX_DOCUMENT_BYTES, parse, read
+from detector.document import MAX_DEPTH, MAX_DOCUMENT_BYTES, parse, parse_all, read
 from detector.errors import ConfigError, Place
 
 
@@ -46,7 +46,7 @@ def test_aliases_are_expanded() -> None:
         ("<<: {a: 1}", "x.yml:1:1: merge keys (<<) are not supported"),
         ("a: &x [*x]", "x.yml:1:4: the document is nested more than"),
         ("a: *nobody", "x.yml:1:4: the file is not YAML: found undefined alias"),
-        ("--- 1\n--- 2", "x.yml:2:1: the file is not YAML"),
+        ("--- 1\n--- 2", "x.yml:2:5: a second document begins here, and only one is expected"),
         ("", "x.yml: the file is empty"),
         ("a: \x00", "x.yml: the file is not YAML"),
     ],
@@ -93,6 +93,26 @@ def test_a_place_is_found_by_its_path_of_keys() -> None:
 )
 def test_a_character_of_a_scalar_is_found_where_that_can_be_told(text: str, place: Place) -> None:
     assert parse(text, "x.yml", ConfigError).scalar_place(["p"], 3) == place
+
+
+def test_each_of_several_documents_knows_its_own_places() -> None:
+    text = "---\na: 1\n---\n# nothing\n---\nb:\n  c: two\n...\n---\n[d]\n"
+    first, empty, second, third = parse_all(text, "x.yml", ConfigError)
+    assert (first.data, empty.data, second.data, third.data) == (
+        {"a": 1},
+        None,
+        {"b": {"c": "two"}},
+        ["d"],
+    )
+    assert first.place(["a"]) == Place("x.yml", 2, 4)
+    assert second.key_place(["b", "c"]) == Place("x.yml", 7, 3)
+    assert second.scalar_place(["b", "c"], 1) == Place("x.yml", 7, 7)
+    assert third.place([0]) == Place("x.yml", 10, 2)
+
+
+def test_an_anchor_is_known_in_its_own_document_only() -> None:
+    with pytest.raises(ConfigError, match="found undefined alias"):
+        parse_all("a: &x 1\n---\nb: *x\n", "x.yml", ConfigError)
 
 
 def test_a_file_that_is_missing_is_an_error_with_its_path(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_the_wheel_holds_the_shipped_rules_and_the_type_marker(tmp_path: Path) -
         capture_output=True,
         text=True,
     )
-    assert listed.stdout.endswith(" 0 faults\n")
+    assert ", 0 faults" in listed.stdout
 
 
 def test_every_requirement_is_pinned_with_a_hash_and_names_no_registry() -> None:

@@ -1,31 +1,56 @@
 import json
 from pathlib import Path
 
+from detector.alerts.alert import Alert
 from detector.pipeline import Settings
 from detector.replay import replay
+from detector.rules.loader import shipped_rules
 from detector.rules.ruleset import RuleSet
 from tests.records import ACCOUNT, log_file, record, zipped_log_file
 from tests.rules import iam_rule
-from tests.sample_logs import SAMPLE_LOGS, SAMPLE_RECORDS
+from tests.sample_logs import (
+    SAMPLE_ALERTS,
+    SAMPLE_FILES,
+    SAMPLE_LOGS,
+    SAMPLE_RECORDS,
+    SAMPLE_STAGED,
+    SampleAlert,
+)
 
 RULES = RuleSet([iam_rule()])
 
 
+def as_shown(alert: Alert) -> SampleAlert:
+    account = str(alert.group["recipientAccountId"])
+    start = alert.window.start[11:16]
+    return SampleAlert(alert.title, account, start, alert.count, alert.late)
+
+
 def test_the_sample_logs_are_accounted_for_as_their_readme_says() -> None:
-    result = replay(RULES, [SAMPLE_LOGS], Settings())
+    shipped = RuleSet.load(shipped_rules())
+    result = replay(shipped, [SAMPLE_LOGS], Settings())
     assert result.accounting.as_json() == SAMPLE_RECORDS
     assert result.skipped == {"digest": 1}
-    found = [
-        (alert.group["recipientAccountId"], alert.window.start[11:16], alert.count, alert.late)
-        for alert in result.alerts
-    ]
-    assert found == [
-        ("777788889999", "13:45", 2, True),
-        ("111122223333", "14:00", 5, False),
-        ("111122223333", "14:10", 1, False),
-        ("111122223333", "14:20", 2, False),
-        ("444455556666", "14:30", 4, False),
-    ]
+    sent = [as_shown(item) for item in result.alerts if shipped.rules[item.rule_id].notifies]
+    assert sorted(sent) == sorted(SAMPLE_ALERTS)
+    assert len(result.alerts) - len(sent) == SAMPLE_STAGED
+
+
+def test_the_iam_policy_rule_alone_finds_the_five_alerts_that_the_readme_shows_first() -> None:
+    result = replay(RULES, [SAMPLE_LOGS], Settings())
+    assert result.accounting.as_json() == {
+        "in": 139,
+        "matched": 14,
+        "unmatched": 119,
+        "duplicate": 4,
+        "skipped": 1,
+        "rejected": 1,
+    }
+    assert sorted(map(as_shown, result.alerts)) == sorted(SAMPLE_ALERTS[:5])
+
+
+def test_the_sample_logs_are_the_files_that_their_readme_names() -> None:
+    assert sorted(SAMPLE_FILES) == sorted(path.name for path in SAMPLE_LOGS.iterdir())
 
 
 def test_the_document_keeps_the_command_lines_contract() -> None:

@@ -44,10 +44,10 @@ def test_a_window_comes_back_as_it_was_kept(store: SQLiteStore) -> None:
     state.actors["a"] = 3
     state.event_ids.append((1.5, "e"))
     with store.transaction(0) as transaction:
-        assert transaction.window(KEY) is None
-        transaction.save_window(KEY, state)
-        assert transaction.window(KEY) == state
-        assert transaction.window(msgspec.structs.replace(KEY, start=900)) is None
+        assert transaction.load(KEY, WindowState) is None
+        transaction.save(KEY, state)
+        assert transaction.load(KEY, WindowState) == state
+        assert transaction.load(msgspec.structs.replace(KEY, start=900), WindowState) is None
 
 
 def test_a_transaction_that_fails_leaves_nothing(store: SQLiteStore) -> None:
@@ -251,7 +251,7 @@ def test_what_is_past_retention_goes_and_what_still_has_to_be_sent_stays(
 ) -> None:
     with store.transaction(0) as transaction:
         transaction.remember(Identity("e", "1"))
-        transaction.save_window(KEY, WindowState(first_event_time=1, last_event_time=1))
+        transaction.save(KEY, WindowState(first_event_time=1, last_event_time=1))
         transaction.quarantine(Quarantined("s", "o", 0, "why", b""))
         transaction.save_alert(alert(), ["s", "t"], 60)
     store.delivered("t", due(store, 0, "t")[0], 0, 60)
@@ -262,7 +262,7 @@ def test_what_is_past_retention_goes_and_what_still_has_to_be_sent_stays(
     assert len(due(store, DAY)) == 1
     with store.transaction(DAY) as transaction:
         assert transaction.remember(Identity("e", "1"))
-        assert transaction.window(KEY) is None
+        assert transaction.load(KEY, WindowState) is None
     store.delivered("s", due(store, DAY)[0], DAY, 60)
     store.prune(before=DAY)
     assert store.alerts() == []
