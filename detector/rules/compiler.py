@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from detector.events.projection import Getter, Several
 from detector.rules.folding import folded
@@ -58,12 +58,26 @@ from detector.rules.values import (
     time_part,
 )
 
-Quick = Callable[[Any], bool]
-"""A matcher that is called with a record."""
+
+class Matcher(NamedTuple):
+    """A compiled tree: one of two functions.
+
+    `quick` is called with a record. `slow` is called with a record, a function that returns its
+    text, and a dict of the record's own, in which the outcomes of conditions are kept that several
+    rules share.
+    """
+
+    quick: Callable[[Any], bool] | None = None
+    slow: Slow | None = None
+
+    def holds(self, record: Any, text: Callable[[], str], shared: dict[int, bool]) -> bool:
+        """Return whether the tree holds for a record."""
+        if self.quick is not None:
+            return self.quick(record)
+        return self.slow is not None and self.slow(record, text, shared)
+
 
 Slow = Callable[[Any, Callable[[], str], dict[int, bool]], bool]
-"""A matcher that is called with a record, a function that returns its text, and a dict of the
-record's own, in which the outcomes of conditions are kept that several rules share."""
 
 ValueTest = Callable[[object], bool]
 
@@ -89,7 +103,7 @@ class Compiler:
 
     def compile(
         self, node: Node, getters: Sequence[Getter], attributes: Sequence[str | None] = ()
-    ) -> tuple[Quick, None] | tuple[None, Slow]:
+    ) -> Matcher:
         """Return a matcher of records to whose values `getters` lead, by the selectors' numbers.
 
         It is a slow one if something in the tree is worth remembering, or reads the text.
@@ -98,8 +112,8 @@ class Compiler:
         code = _Code(self._slots, self._shared, getters, attributes)
         expression = code.expression(node, 0)
         if code.is_quick:
-            return code.evaluated(f"lambda record: {expression}"), None
-        return None, code.evaluated(f"lambda record, text, shared: {expression}")
+            return Matcher(quick=code.evaluated(f"lambda record: {expression}"))
+        return Matcher(slow=code.evaluated(f"lambda record, text, shared: {expression}"))
 
 
 class _Code:
@@ -455,13 +469,11 @@ def _in_text(leaf: InText) -> Slow:
 def _columns(leaf: Columns) -> Slow:
     slots = {selector: slot for slot, selector in enumerate(set(selectors(leaf.condition)))}
     getters = [_column_getter(selector) for selector in slots]
-    quick, slow = Compiler(slots, {}).compile(leaf.condition, getters)
+    condition = Compiler(slots, {}).compile(leaf.condition, getters)
 
     def match(_: Any, text: Callable[[], str], __: dict[int, bool]) -> bool:
         columns = columns_of(text(), leaf)
-        if columns is None:
-            return False
-        return quick(columns) if quick else slow is not None and slow(columns, text, {})
+        return columns is not None and condition.holds(columns, text, {})
 
     return match
 

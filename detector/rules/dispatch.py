@@ -6,7 +6,7 @@ found by any field is narrowed once more by eventSource, since services share na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from detector.events.projection import Column, Names
@@ -19,7 +19,8 @@ EVENT_SOURCE = ("eventSource",)
 NAMELESS = -1
 """Stands among the trees for: the record has no eventName."""
 
-Groups = Iterator[tuple[Sequence[int], Sequence[int]]]
+Groups = Mapping[Sequence[int], Sequence[int]]
+"""Trees, and the positions of records for which each of these could hold."""
 
 
 class Dispatch:
@@ -70,7 +71,7 @@ class Dispatch:
         columns: Sequence[Column],
         source_of: Callable[[Any], object],
     ) -> Groups:
-        """Yield trees, and the positions of records for which each of these could hold.
+        """Return trees, and the positions of records for which each of these could hold.
 
         `columns` are the ways to the values of `fields`, in their order. A pair of tree and
         position may come twice.
@@ -97,7 +98,7 @@ class Dispatch:
                 groups[narrowed] = [index]
             else:
                 group.append(index)
-        return iter(groups.items())
+        return groups
 
     def _narrow(self, key: tuple[frozenset[int], object]) -> tuple[int, ...]:
         """Return those of some trees that an eventSource does not rule out, in their order."""

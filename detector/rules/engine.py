@@ -21,7 +21,7 @@ import msgspec
 from detector.envelopes.types import RecordBatch
 from detector.errors import PayloadError
 from detector.events.projection import column_value
-from detector.rules.compiler import Compiler, Quick, Slow
+from detector.rules.compiler import Compiler, Matcher
 from detector.rules.decoding import SCREENED, WHOLE, BatchReader, Decoding
 from detector.rules.dispatch import EVENT_SOURCE, NAMELESS, Dispatch, Groups
 from detector.rules.guards import Remembered
@@ -74,7 +74,7 @@ class Engine(Generic[T]):
         self.dispatch = Dispatch(trees)
         self._slots = {item: slot for slot, item in enumerate(dict.fromkeys(_read_by(trees)))}
         self._compiler = Compiler(self._slots, _shared(trees, len(self._slots)))
-        self._whole: list[tuple[Quick | None, Slow | None] | None] = [None] * len(trees)
+        self._whole: list[Matcher | None] = [None] * len(trees)
         self._seen = 0
         self._asked = [0] * len(trees)
         """Records of the batches in which each tree was a candidate."""
@@ -85,17 +85,16 @@ class Engine(Generic[T]):
     def match(self, record: Mapping[str, Any], text: str | None) -> list[T]:
         """Return what holds for one record; its compact JSON is its text if none is."""
         shared: dict[int, bool] = {}
-        holding = []
-        for number in self.dispatch.candidates(partial(column_value, record)):
-            quick, slow = self._whole_matcher(number)
-            if (
-                quick(record)
-                if quick
-                else slow
-                and slow(record, lambda: record_text(record) if text is None else text, shared)
-            ):
-                holding.append(number)
-        return list(self._labels_of[tuple(holding)])
+
+        def own_text() -> str:
+            return record_text(record) if text is None else text
+
+        holding = tuple(
+            number
+            for number in self.dispatch.candidates(partial(column_value, record))
+            if self._whole_matcher(number).holds(record, own_text, shared)
+        )
+        return list(self._labels_of[holding])
 
     def match_batch(self, batch: RecordBatch) -> BatchMatches[T]:
         """Return what holds for the records of a batch.
@@ -115,54 +114,38 @@ class Engine(Generic[T]):
         except AttributeError:  # something in the list is no JSON object
             records, positions = plan.only_records(decoded, result)
             groups = plan.groups(records)
-        holding = self._holding(plan, batch, records, positions, groups, result)
-        result.nameless.sort()
-        labels = self._labels_of
-        result.matched = {
-            positions[index]: labels[tuple(holding[index])] for index in sorted(holding)
-        }
-        for position in result.unreadable:
-            result.matched.pop(position, None)
+        self._seen += len(records)
+        if groups:
+            judge = _Judge(plan, batch, records, positions, result)
+            self._judge(judge, groups, result)
         return result
 
-    def _holding(
-        self,
-        plan: _Plan,
-        batch: RecordBatch,
-        records: Sequence[Any],
-        positions: Sequence[int],
-        groups: Groups,
-        result: BatchMatches[T],
-    ) -> dict[int, list[int]]:
-        """Return the numbers of the trees that hold, by the index of the record."""
+    def _judge(self, judge: _Judge, groups: Groups, result: BatchMatches[T]) -> None:
         holding: dict[int, list[int]] = {}
-        judge = _Judge(plan, batch, positions, result)
-        asked: set[int] = set()
-        for numbers, indices in groups:
+        count, asked = len(judge.records), set[int]()
+        for numbers, indices in groups.items():
             asked.update(numbers)
             for number in numbers:
                 if number == NAMELESS:
-                    result.nameless += [positions[index] for index in indices]
+                    result.nameless += [judge.positions[index] for index in indices]
                     continue
-                quick, slow, depth = plan.matchers[number] or plan.matcher(number)
-                if quick and depth == SCREENED:
-                    found = [index for index in indices if quick(records[index])]
-                else:
-                    found = judge.holding(quick, slow, depth, indices, records)
-                for index in found:
+                for index in judge.holding(number, indices):
                     known = holding.get(index)
                     if known is None:
                         holding[index] = [number]
                     else:
                         known.append(number)
-        self._seen += len(records)
         for number in asked - {NAMELESS}:
-            self._asked[number] += len(records)
-        return holding
+            self._asked[number] += count
+        result.nameless.sort()
+        labels = self._labels_of
+        result.matched = {
+            judge.positions[index]: labels[tuple(holding[index])] for index in sorted(holding)
+        }
+        for position in result.unreadable:
+            result.matched.pop(position, None)
 
-    def compile(
-        self, number: int, decoding: Decoding, depth: int
-    ) -> tuple[Quick | None, Slow | None]:
+    def compile(self, number: int, decoding: Decoding, depth: int) -> Matcher:
         """Return a tree's matcher of records of one depth."""
         return self._compiler.compile(
             self._trees[number], decoding.getters[depth], decoding.attributes[depth]
@@ -181,7 +164,7 @@ class Engine(Generic[T]):
         """The number of trees."""
         return len(self._trees)
 
-    def _whole_matcher(self, number: int) -> tuple[Quick | None, Slow | None]:
+    def _whole_matcher(self, number: int) -> Matcher:
         matcher = self._whole[number]
         if matcher is None:
             matcher = self._whole[number] = self.compile(number, self._plan.decoding, WHOLE)
@@ -195,10 +178,6 @@ class Engine(Generic[T]):
         self._next_plan = 10 * self._seen
 
 
-_Matcher = tuple[Quick | None, Slow | None, int]
-"""One of the two, and how far it wants records decoded."""
-
-
 class _Plan:
     """Which fields are decoded of every record, and what follows from that."""
 
@@ -210,13 +189,13 @@ class _Plan:
         self._dispatch = engine.dispatch
         self._columns = [screen.column(names) for names in engine.dispatch.fields]
         self._source_of = screen.getter(Selector(EVENT_SOURCE))
-        self.matchers: list[_Matcher | None] = [None] * engine.size
+        self.matchers: list[tuple[Matcher, int] | None] = [None] * engine.size
         """By the trees' numbers; made when a tree is first a candidate."""
 
-    def matcher(self, number: int) -> _Matcher:
+    def matcher(self, number: int) -> tuple[Matcher, int]:
+        """Return a tree's matcher, and how far it wants records decoded."""
         depth = self.decoding.depth(self._engine.read_by(number))
-        quick, slow = self._engine.compile(number, self.decoding, depth)
-        made = self.matchers[number] = quick, slow, depth
+        made = self.matchers[number] = self._engine.compile(number, self.decoding, depth), depth
         return made
 
     def groups(self, records: Sequence[Any]) -> Groups:
@@ -236,53 +215,47 @@ class _Plan:
 
 
 class _Judge:
-    """Examines records of one batch that must be decoded further, or that take longer."""
+    """Examines the candidates of one batch; looks at it again only if one must be read further."""
 
     def __init__(
         self,
         plan: _Plan,
         batch: RecordBatch,
+        records: Sequence[Any],
         positions: Sequence[int],
         result: BatchMatches[Any],
     ) -> None:
+        self.records = records
+        self.positions = positions
         self._plan = plan
         self._batch = batch
-        self._positions = positions
         self._result = result
         self._reader: BatchReader | None = None
         self._shared: dict[int, dict[int, bool]] = {}
 
-    def holding(
-        self,
-        quick: Quick | None,
-        slow: Slow | None,
-        depth: int,
-        indices: Iterable[int],
-        records: Sequence[Any],
-    ) -> list[int]:
+    def holding(self, number: int, indices: Sequence[int]) -> list[int]:
         """Return those of the indices for whose records a tree holds."""
-        reader = self._reader = self._reader or BatchReader(self._plan.decoding, self._batch)
-        found = []
-        for index in indices:
-            position = self._positions[index]
-            try:
-                record = records[index] if depth == SCREENED else reader.record(position, depth)
-                if (
-                    quick(record)
-                    if quick
-                    else slow
-                    and slow(
-                        record,
-                        partial(reader.text, position),
-                        self._shared.setdefault(index, {}),
-                    )
-                ):
-                    found.append(index)
-            except RecursionError:
-                self._unreadable(position, "too_deep", "the record is nested too deeply")
-            except msgspec.DecodeError as error:
-                self._unreadable(position, "not_an_object", f"the record cannot be read: {error}")
-        return found
+        matcher, depth = self._plan.matchers[number] or self._plan.matcher(number)
+        quick, records = matcher.quick, self.records
+        if quick is not None and depth == SCREENED:
+            return [index for index in indices if quick(records[index])]
+        return [index for index in indices if self._holds(matcher, depth, index)]
+
+    def _holds(self, matcher: Matcher, depth: int, index: int) -> bool:
+        position = self.positions[index]
+        if self._reader is None:
+            self._reader = BatchReader(self._plan.decoding, self._batch)
+        text = partial(self._reader.text, position)
+        try:
+            record = (
+                self.records[index] if depth == SCREENED else self._reader.record(position, depth)
+            )
+            return matcher.holds(record, text, self._shared.setdefault(index, {}))
+        except RecursionError:
+            self._unreadable(position, "too_deep", "the record is nested too deeply")
+        except msgspec.DecodeError as error:
+            self._unreadable(position, "not_an_object", f"the record cannot be read: {error}")
+        return False
 
     def _unreadable(self, position: int, reason: str, message: str) -> None:
         self._result.unreadable[position] = PayloadError(reason, message)
