@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -25,9 +26,12 @@ from detector.windows.aligned import (
     add,
     window_start,
 )
-from detector.windows.correlated import Bucket, Carried, Firing, Point, Value, firings, insert
+from detector.windows.correlated import Bucket, Carried, Point, Value, fire, insert, way_up
 
 Raised = tuple[Verdict, Rule | Correlation, Alert]
+
+Identity = bytes
+"""A window's key as the state knows it: in Python 1, 1.0 and True are one, there they are not."""
 
 
 class Counting:
@@ -37,8 +41,8 @@ class Counting:
         self._rules = rules
         self._transaction = transaction
         self._late_after = late_after
-        self._windows: dict[WindowKey, tuple[Rule, list[Observation]]] = {}
-        self._points: dict[str, dict[WindowKey, list[Point]]] = {}
+        self._windows: dict[Identity, tuple[WindowKey, Rule, list[Observation]]] = {}
+        self._points: dict[str, dict[Identity, tuple[WindowKey, list[Point]]]] = {}
 
     def observe(self, event: Event, rules: Sequence[Rule]) -> Observation:
         """Take note of an event that was not seen before, and of the rules that it matches."""
@@ -46,20 +50,21 @@ class Counting:
         for rule in rules:
             if self._rules.stands_alone(rule.id):
                 key = _window_key(rule, event)
-                self._windows.setdefault(key, (rule, []))[1].append(observation)
+                entry = self._windows.setdefault(_identity(key), (key, rule, []))
+                entry[2].append(observation)
+            carried: dict[str, Carried] = {}
+            self._carry(rule.id, event, carried)
             for correlation in self._rules.correlations_about(rule.id):
-                carried = self._carried(correlation, rule.id, event)
-                self._add_point(
-                    correlation, rule.id, carried.pop(correlation.id), carried, observation
-                )
+                self._add_point(correlation, rule.id, carried, observation)
         return observation
 
-    def results(self) -> Iterable[Raised]:
+    def results(self) -> Iterator[Raised]:
         """Count, and yield each window that is over its threshold and has changed."""
-        for key, (rule, observations) in self._windows.items():
-            is_crossed_by = rule.file.window.is_crossed_by
+        for key, rule, observations in self._windows.values():
             state, verdict = add(
-                self._transaction.load(key, WindowState), observations, is_crossed_by
+                self._transaction.load(key, WindowState),
+                observations,
+                rule.file.window.is_crossed_by,
             )
             self._transaction.save(key, state)
             if verdict is not Verdict.SILENT:
@@ -81,109 +86,72 @@ class Counting:
             record=event.record,
         )
 
-    def _carried(self, correlation: Correlation, member: str, event: Event) -> dict[str, Carried]:
-        """Return an event's group and value in a correlation, and in all those further up."""
-        found = {
-            correlation.id: Carried(
-                tuple(_group_value(event, ways[member]) for ways in correlation.group_by),
-                _value(event, correlation),
-            )
-        }
-        for outer in self._rules.correlations_about(correlation.id):
-            found |= self._carried(outer, correlation.id, event)
-        return found
+    def _carry(self, member: str, event: Event, carried: dict[str, Carried]) -> None:
+        """Note an event's group and value in every correlation above a member, by every way up."""
+        for outer in self._rules.correlations_about(member):
+            way = way_up(member, outer.id)
+            if way not in carried:
+                group = tuple(_group_value(event, ways[member]) for ways in outer.group_by)
+                carried[way] = Carried(group, _value(event, outer))
+                self._carry(outer.id, event, carried)
 
     def _add_point(
         self,
         correlation: Correlation,
         member: str,
-        here: Carried,
         carried: dict[str, Carried],
         observation: Observation,
     ) -> None:
+        here = carried.get(way_up(member, correlation.id))
+        if here is None:
+            return  # the match was kept before the correlation was there
         period = correlation.timespan
         key = WindowKey(correlation.id, here.group, window_start(observation.time, period), period)
-        point = Point(
-            observation.time,
-            observation.event_id,
-            correlation.members.index(member),
-            here.value,
-            observation,
-            carried,
-        )
-        self._points.setdefault(correlation.id, {}).setdefault(key, []).append(point)
+        event = observation.event_id, observation.account
+        point = Point(observation.time, event, member, here.value, observation, carried)
+        added = self._points.setdefault(correlation.id, {})
+        added.setdefault(_identity(key), (key, []))[1].append(point)
 
-    def _correlate(self, correlation: Correlation) -> Iterable[Raised]:
-        added = self._points.pop(correlation.id, {})
-        buckets: dict[WindowKey, Bucket] = {}
-        for key, points in added.items():
-            buckets[key] = insert(self._bucket(key), points)
-        touched = dict.fromkeys(added) | {_next(key): None for key in added}
-        for key in sorted(touched, key=lambda key: key.start):
-            bucket = buckets.get(key) or self._bucket(key)
-            before = buckets.get(_previous(key)) or self._bucket(_previous(key))
-            if bucket.points:
-                yield from self._fire(correlation, key, before, bucket)
-
-    def _fire(
-        self, correlation: Correlation, key: WindowKey, before: Bucket, bucket: Bucket
-    ) -> Iterable[Raised]:
-        settings = correlation.file.correlation
-        points = [*before.points, *bucket.points]
-        arguments = (settings.type, settings.condition, len(correlation.members))
-        found = list(firings(*arguments, correlation.timespan, points, key.start))
-        fired = set(bucket.fired)
-        fresh = [firing for firing in found if firing.point.event_id not in fired]
-        bucket.fired = sorted({*fired, *(firing.point.event_id for firing in fresh)})
-        verdict = Verdict.SILENT
-        if found:
-            bucket.revision += 1
-            verdict = Verdict.RAISED if bucket.revision == 1 else Verdict.UPDATED
-        self._transaction.save(key, bucket)
-        for outer in self._rules.correlations_about(correlation.id):
-            for firing in fresh:
-                carried = dict(firing.point.carried)
-                here = carried.pop(outer.id)
-                self._add_point(outer, correlation.id, here, carried, firing.point.observation)
-        if verdict is not Verdict.SILENT and self._rules.stands_alone(correlation.id):
-            contributing = _contributing(points, found, correlation.timespan)
-            on_time = [point for point in points if not point.observation.is_late]
-            is_late = len(on_time) < len(points) and not any(
-                True for _ in firings(*arguments, correlation.timespan, on_time, key.start)
-            )
-            yield (
-                verdict,
-                correlation,
-                build_correlation_alert(
-                    correlation, key, bucket, contributing, found[-1].number, is_late=is_late
-                ),
-            )
+    def _correlate(self, correlation: Correlation) -> Iterator[Raised]:
+        changed: dict[Identity, tuple[WindowKey, Bucket]] = {}
+        for key, points in self._points.pop(correlation.id, {}).values():
+            changed[_identity(key)] = key, insert(self._bucket(key), points)
+        # What is new in a bucket can make something fire in it, and in the one after it.
+        for key, _ in list(changed.values()):
+            following = _shifted(key, 1)
+            identity = _identity(following)
+            if identity not in changed:
+                changed[identity] = following, self._bucket(following)
+        for identity, (key, bucket) in sorted(changed.items(), key=lambda item: item[1][0].start):
+            previous = _shifted(key, -1)
+            known = changed.get(_identity(previous))
+            before = known[1] if known else self._bucket(previous)
+            fired = fire(correlation, before, bucket, key.start) if bucket.points else None
+            if fired is None:
+                if bucket.points:
+                    self._transaction.save(key, bucket)
+                continue
+            changed[identity] = key, fired.bucket
+            self._transaction.save(key, fired.bucket)
+            for outer in self._rules.correlations_about(correlation.id):
+                for firing in fired.fresh:
+                    point = firing.point
+                    self._add_point(outer, correlation.id, point.carried, point.observation)
+            if fired.is_news and self._rules.stands_alone(correlation.id):
+                is_first = fired.bucket.revision == 1
+                verdict = Verdict.RAISED if is_first else Verdict.UPDATED
+                yield verdict, correlation, build_correlation_alert(correlation, key, fired)
 
     def _bucket(self, key: WindowKey) -> Bucket:
         return self._transaction.load(key, Bucket) or Bucket()
 
 
-def _contributing(
-    points: Sequence[Point], found: Sequence[Firing], timespan: float
-) -> list[Observation]:
-    """Return, once each, the observations within a timespan before any match that fired."""
-    ends = [firing.point.time for firing in found]
-    seen: dict[str, Observation] = {}
-    next_end = 0
-    for point in points:
-        while next_end < len(ends) and ends[next_end] < point.time:
-            next_end += 1
-        if next_end < len(ends) and point.time > ends[next_end] - timespan:
-            seen.setdefault(point.event_id, point.observation)
-    return list(seen.values())
+def _identity(key: WindowKey) -> Identity:
+    return msgspec.json.encode(key)
 
 
-def _next(key: WindowKey) -> WindowKey:
-    return msgspec.structs.replace(key, start=key.start + key.period)
-
-
-def _previous(key: WindowKey) -> WindowKey:
-    return msgspec.structs.replace(key, start=key.start - key.period)
+def _shifted(key: WindowKey, periods: int) -> WindowKey:
+    return msgspec.structs.replace(key, start=key.start + periods * key.period)
 
 
 def _window_key(rule: Rule, event: Event) -> WindowKey:
@@ -209,4 +177,12 @@ def _value(event: Event, correlation: Correlation) -> Value | None:
     if not correlation.counts_numbers:
         return None if None in values else values
     number = number_of(values[0]) if isinstance(values[0], str) else values[0]
-    return number if is_number(number) else None
+    return _finite(number) if is_number(number) else None
+
+
+def _finite(number: float) -> float | None:
+    """Return a number, or None for one that no double holds: a caller of AWS may have chosen it."""
+    try:
+        return number if math.isfinite(number) else None
+    except OverflowError:
+        return None

@@ -7,7 +7,7 @@ statuses make of the rules, how two sets of rules differ. `RuleSource` alone tou
 from __future__ import annotations
 
 import difflib
-import os
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +19,11 @@ from detector.config import Config
 from detector.errors import Place, RuleError
 from detector.rules.correlation import Correlation
 from detector.rules.loader import (
-    RULE_SUFFIXES,
     SILENT_STATUSES,
     LoadedRules,
     load_placeholders,
     load_rules,
+    rule_files_below,
     shipped_rules,
 )
 from detector.rules.rule import Described, Rule, Status
@@ -140,6 +140,20 @@ def with_statuses(loaded: LoadedRules, statuses: Mapping[str, Status]) -> Loaded
         known: list[AnyRule] = [*loaded.rules, *loaded.correlations, *loaded.foreign]
         titles = {item.id: item.file.title for item in known}
         errors = [_unknown(rule_id, titles) for rule_id in statuses if rule_id not in titles]
+    silenced = {rule.id for rule in rules if rule.file.status in SILENT_STATUSES}
+    silenced |= {item.id for item in correlations if item.file.status in SILENT_STATUSES}
+    errors += [
+        RuleError(
+            f"rule_status silences {member}, a member of the correlation {item.id}, which could"
+            " then never fire",
+            place=Place(item.path),
+            remedy="silence both, or neither",
+        )
+        for item in correlations
+        if item.id not in silenced
+        for member in item.members
+        if member in silenced
+    ]
     # As the loader does it: what a status silences is checked, and not in force.
     return replace(
         loaded,
@@ -190,10 +204,12 @@ class RuleSource:
         paths: Sequence[Path],
         placeholders: Path | None = None,
         statuses: Mapping[str, Status] | None = None,
+        retention: float = math.inf,
     ) -> None:
         self._paths = paths
         self._placeholders = placeholders
         self._statuses = statuses or {}
+        self._retention = retention
 
     @classmethod
     def of(cls, config: Config) -> RuleSource:
@@ -202,6 +218,7 @@ class RuleSource:
             [Path(path) for path in config.rules] or [shipped_rules()],
             Path(config.placeholders) if config.placeholders is not None else None,
             config.rule_status,
+            config.state.retention_seconds,
         )
 
     def read(self) -> RulesRead:
@@ -221,7 +238,18 @@ class RuleSource:
             place = Place(str(error.filename)) if error.filename else None
             fault = RuleError(f"the rules cannot be read: {error.strerror}", place=place)
             return LoadedRules(errors=[fault])
-        return with_statuses(loaded, self._statuses)
+        loaded = with_statuses(loaded, self._statuses)
+        loaded.errors.extend(
+            RuleError(
+                f"the timespan {item.file.correlation.timespan} is longer than"
+                f" state.retention_seconds, {self._retention:.0f}",
+                place=Place(item.path),
+                remedy="keep the state for longer, or look back less far",
+            )
+            for item in loaded.correlations
+            if item.timespan > self._retention
+        )
+        return loaded
 
     def fingerprint(self) -> Fingerprint:
         """Return the marks of all files that are read; costs one `stat` for each."""
@@ -231,13 +259,9 @@ class RuleSource:
         if self._placeholders is not None:
             yield str(self._placeholders)
         for path in self._paths:
-            walked = False
-            for folder, folders, files in os.walk(path):
-                walked = True
-                for name in (*folders, *files):
-                    if name.endswith(RULE_SUFFIXES):
-                        yield str(Path(folder, name))
-            if not walked:  # a file, or nothing that can be walked yet
+            try:
+                yield from map(str, rule_files_below(path, {path.resolve()}))
+            except OSError:  # a file, or nothing that can be walked now
                 yield str(path)
 
 

@@ -13,13 +13,12 @@ from detector.rules.correlation import Correlation, Threshold
 from detector.rules.rule import Level, Rule, Status
 from detector.windows.aligned import (
     GroupValue,
-    Observation,
     WindowKey,
     WindowState,
     add,
     is_late,
 )
-from detector.windows.correlated import Bucket
+from detector.windows.correlated import Fired
 
 Comparison = Literal[
     "GreaterThanThreshold",
@@ -100,30 +99,19 @@ def build_alert(rule: Rule, key: WindowKey, state: WindowState) -> Alert:
     )
 
 
-def build_correlation_alert(
-    correlation: Correlation,
-    key: WindowKey,
-    bucket: Bucket,
-    contributing: Sequence[Observation],
-    value: float,
-    *,
-    is_late: bool,
-) -> Alert:
-    """Return the alert of a bucket in which a correlation fired.
-
-    `contributing` are the events of the timespans that fired, `value` is the number in the last.
-    """
-    state, _ = add(None, contributing, lambda _: False)
+def build_correlation_alert(correlation: Correlation, key: WindowKey, fired: Fired) -> Alert:
+    """Return the alert of a bucket in which a correlation fired."""
+    state, _ = add(None, fired.contributing, lambda _: False)
     settings = correlation.file.correlation
     return _alert(
         correlation,
         key,
-        msgspec.structs.replace(state, count=state.count + bucket.overflow),
+        msgspec.structs.replace(state, count=state.count + fired.bucket.overflow),
         group_by=settings.group_by,
-        revision=bucket.revision,
-        value=value,
+        revision=fired.bucket.revision,
+        value=fired.number,
         limit=_limit(settings.condition, len(correlation.members)),
-        late=is_late,
+        late=fired.is_late,
     )
 
 

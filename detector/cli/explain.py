@@ -152,8 +152,11 @@ def _chosen(
 ) -> tuple[Rule, LoadedRules]:
     """Return the one rule that is meant, and all that was loaded with it."""
     path = Path(name)
-    is_file = path.is_file()
-    if not is_file and (path.suffix in RULE_SUFFIXES or path.is_dir()):
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError:  # too long for a path: a title, then
+        is_file = is_folder = False
+    if not is_file and (path.suffix in RULE_SUFFIXES or is_folder):
         raise WrongCall(f"{name}: no such rule file; name a file, or a rule's id, name or title")
     if is_file and not _is_among(path, rule_paths):
         rule_paths = [path, *rule_paths]

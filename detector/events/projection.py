@@ -124,16 +124,6 @@ def dict_getter(selector: Selector) -> Getter:
     return get
 
 
-def value_at(record: object, names: Sequence[str]) -> object:
-    """Return the value at the end of a path of names in a fully decoded record, or `MISSING`."""
-    value = record
-    for name in names:
-        if not isinstance(value, Mapping) or name not in value:
-            return MISSING
-        value = value[name]
-    return value
-
-
 def column_value(record: object, names: Names) -> object:
     """Return what `Projection.column` has for a record that was decoded in full."""
     value = record

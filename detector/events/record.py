@@ -78,6 +78,9 @@ def event_of(record: Mapping[str, Any], delivered_at: float | None) -> Event:
     return Event(record, _identity(record), _event_time(record), delivered_at)
 
 
+LATEST_SECONDS = 1 << 33
+"""In the year 2242. Beyond it, and before 1970, no event of AWS lies, and dates run out."""
+
 _RECORD = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -95,6 +98,6 @@ def _event_time(record: Mapping[str, Any]) -> float:
     if not isinstance(text, str):
         raise PayloadError("no_event_time", "the record has no eventTime")
     moment = epoch_seconds(text)
-    if moment is None:
+    if moment is None or not 0 <= moment < LATEST_SECONDS:
         raise PayloadError("no_event_time", "the record's eventTime is not a time")
     return moment

@@ -49,6 +49,7 @@ from detector.rules.syntax import (
 from detector.rules.values import (
     MAX_SOUGHT,
     MISSING,
+    OwnText,
     columns_of,
     epoch_seconds,
     is_number,
@@ -62,22 +63,21 @@ from detector.rules.values import (
 class Matcher(NamedTuple):
     """A compiled tree: one of two functions.
 
-    `quick` is called with a record. `slow` is called with a record, a function that returns its
-    text, and a dict of the record's own, in which the outcomes of conditions are kept that several
-    rules share.
+    `quick` is called with a record. `slow` is called with a record, its text, and a dict of the
+    record's own, in which the outcomes of conditions are kept that several rules share.
     """
 
     quick: Callable[[Any], bool] | None = None
     slow: Slow | None = None
 
-    def holds(self, record: Any, text: Callable[[], str], shared: dict[int, bool]) -> bool:
+    def holds(self, record: Any, text: OwnText, shared: dict[int, bool]) -> bool:
         """Return whether the tree holds for a record."""
         if self.quick is not None:
             return self.quick(record)
         return self.slow is not None and self.slow(record, text, shared)
 
 
-Slow = Callable[[Any, Callable[[], str], dict[int, bool]], bool]
+Slow = Callable[[Any, OwnText, dict[int, bool]], bool]
 
 ValueTest = Callable[[object], bool]
 
@@ -245,7 +245,7 @@ def _texts(value: object, cased: bool, most: int | None = None) -> list[str]:
 
 
 def _remembered(number: int, matcher: Slow) -> Slow:
-    def match(record: Any, text: Callable[[], str], shared: dict[int, bool]) -> bool:
+    def match(record: Any, text: OwnText, shared: dict[int, bool]) -> bool:
         known = shared.get(number)
         if known is None:
             known = shared[number] = matcher(record, text, shared)
@@ -458,12 +458,12 @@ def _in_network(test: InNetwork) -> Callable[[str], bool]:
 def _in_text(leaf: InText) -> Slow:
     if isinstance(leaf.sought, Regex):
         found = searcher(leaf.sought)
-        return lambda _, text, __: found(text())
+        return lambda _, text, __: found(text.text)
     glob = leaf.sought if leaf.cased else leaf.sought.folded()
     inside = compile_glob(Glob((Wild.RUN, *glob.parts, Wild.RUN)))
     if leaf.cased:
-        return lambda _, text, __: inside(text())
-    return lambda _, text, __: inside(folded(text()))
+        return lambda _, text, __: inside(text.text)
+    return lambda _, text, __: inside(text.folded)
 
 
 def _columns(leaf: Columns) -> Slow:
@@ -471,8 +471,8 @@ def _columns(leaf: Columns) -> Slow:
     getters = [_column_getter(selector) for selector in slots]
     condition = Compiler(slots, {}).compile(leaf.condition, getters)
 
-    def match(_: Any, text: Callable[[], str], __: dict[int, bool]) -> bool:
-        columns = columns_of(text(), leaf)
+    def match(_: Any, text: OwnText, __: dict[int, bool]) -> bool:
+        columns = columns_of(text.text, leaf)
         return columns is not None and condition.holds(columns, text, {})
 
     return match

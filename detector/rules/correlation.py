@@ -26,6 +26,10 @@ CorrelationType = Literal[
     "value_median",
 ]
 
+MAX_MATCHES = 5_000
+"""Matches kept of one group in one timespan, the earliest ones; what exceeds them is counted, and
+the alert says so. A condition that needs more can never be fulfilled: it is a data warehouse's."""
+
 MAX_TIMESPAN_SECONDS = 30 * 86_400
 """What a timespan covers is kept, match by match: longer ones are a SIEM's work."""
 
@@ -106,6 +110,9 @@ class CorrelationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         if self.condition is not None and bool(self.condition.fields) is not needs_field:
             word = "needs" if needs_field else "has no use for"
             raise ValueError(f"{self.type} {word} condition.field")
+        least = self.condition and max(self.condition.gt or 0, self.condition.gte or 0)
+        if self.type in {"event_count", "value_count"} and least and least > MAX_MATCHES:
+            raise ValueError(f"{self.type} counts at most {MAX_MATCHES} matches")
         if self.condition and len(self.condition.fields) > 1 and self.counts_numbers:
             raise ValueError(f"{self.type} takes one field")
 
@@ -159,6 +166,20 @@ class Correlation:
     def notifies(self) -> bool:
         """Whether alerts are sent; see `Rule.notifies`."""
         return self.file.status == "stable"
+
+    def is_fulfilled_by(self, number: float) -> bool:
+        """Return whether a number is what the condition asks for: without one, all members."""
+        condition = self.file.correlation.condition
+        return condition.holds(number) if condition else number >= len(self.members)
+
+    @property
+    def only_grows(self) -> bool:
+        """Whether a match that fires goes on to do so when more matches come in."""
+        settings = self.file.correlation
+        counts = {"event_count", "value_count", "temporal", "temporal_ordered"}
+        return settings.type in counts and (
+            settings.condition is None or settings.condition.only_grows
+        )
 
     @property
     def generates(self) -> bool:

@@ -43,6 +43,7 @@ class Dispatch:
                 for atom in guard.atoms:
                     atoms.setdefault(atom.names, []).append((atom, number))
         self._classifiers = {names: Classifier(items) for names, items in atoms.items()}
+        self._classifiers[EVENT_NAME].everything -= {NAMELESS}  # a list or an object is there
         sources = [
             (atom, number)
             for number, tree in enumerate(trees)

@@ -26,7 +26,7 @@ from detector.rules.decoding import SCREENED, WHOLE, BatchReader, Decoding
 from detector.rules.dispatch import EVENT_SOURCE, NAMELESS, Dispatch, Groups
 from detector.rules.guards import Remembered
 from detector.rules.syntax import Leaf, Node, Selector, leaves, selectors
-from detector.rules.values import record_text
+from detector.rules.values import OwnText, record_text
 
 SECOND_LOOK_WEIGHT = 20
 """What a second look at a batch costs, in fields decoded of every record. Measured: 740 ns a record
@@ -39,6 +39,9 @@ FREE_FORM_WEIGHT = 12
 
 FIRST_PLAN_RECORDS = 5_000
 """Records after which the guess is replaced. Each later plan waits ten times as long."""
+
+MAX_TEXTS = 100
+"""Records' texts kept for one batch, for the next rule that asks: of up to 256 KiB each, twice."""
 
 GUESSED_BATCH = 100
 """Records of a batch, for the guess: how likely it holds a candidate of a tree."""
@@ -86,9 +89,7 @@ class Engine(Generic[T]):
         """Return what holds for one record; its compact JSON is its text if none is."""
         shared: dict[int, bool] = {}
 
-        def own_text() -> str:
-            return record_text(record) if text is None else text
-
+        own_text = OwnText(lambda: record_text(record) if text is None else text)
         holding = tuple(
             number
             for number in self.dispatch.candidates(partial(column_value, record))
@@ -232,6 +233,7 @@ class _Judge:
         self._result = result
         self._reader: BatchReader | None = None
         self._shared: dict[int, dict[int, bool]] = {}
+        self._texts: dict[int, OwnText] = {}
 
     def holding(self, number: int, indices: Sequence[int]) -> list[int]:
         """Return those of the indices for whose records a tree holds."""
@@ -245,7 +247,7 @@ class _Judge:
         position = self.positions[index]
         if self._reader is None:
             self._reader = BatchReader(self._plan.decoding, self._batch)
-        text = partial(self._reader.text, position)
+        text = self._text(index, self._reader)
         try:
             record = (
                 self.records[index] if depth == SCREENED else self._reader.record(position, depth)
@@ -256,6 +258,15 @@ class _Judge:
         except msgspec.DecodeError as error:
             self._unreadable(position, "not_an_object", f"the record cannot be read: {error}")
         return False
+
+    def _text(self, index: int, reader: BatchReader) -> OwnText:
+        text = self._texts.get(index)
+        if text is None:
+            if len(self._texts) >= MAX_TEXTS:
+                self._texts.clear()
+            read = partial(reader.text, self.positions[index])
+            text = self._texts[index] = OwnText(read)
+        return text
 
     def _unreadable(self, position: int, reason: str, message: str) -> None:
         self._result.unreadable[position] = PayloadError(reason, message)

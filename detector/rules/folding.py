@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+_DOTTED_CAPITAL_I = "\u0130"
+"""The one character whose lower case is two characters."""
 
 
 def folded(text: str) -> str:
     """Return a text as it is compared without regard to case, character by character.
 
-    A part of a text folds as it does in the whole, and to as many characters: Greek's two small
-    sigmas are one letter, and what has no lower case of one character stays as it is.
+    A part of a text folds as it does in the whole, and to as many characters: what has no lower
+    case of one character stays as it is, and Greek's two small sigmas are one letter.
     """
-    return text.lower() if text.isascii() else "".join(map(_folded_character, text))
-
-
-@lru_cache(maxsize=4096)
-def _folded_character(character: str) -> str:
-    lower = character.lower()
-    if len(lower) > 1:
-        return character
-    return "\u03c3" if lower == "\u03c2" else lower
+    if text.isascii():
+        return text.lower()
+    parts = text.split(_DOTTED_CAPITAL_I)
+    return _DOTTED_CAPITAL_I.join(part.lower() for part in parts).replace("\u03c2", "\u03c3")

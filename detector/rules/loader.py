@@ -161,7 +161,8 @@ class _Loading:
         described |= {file.identity: file.name for file, _ in self._correlations}
         ids = {identity: identity for identity in described}
         ids |= {name: identity for identity, name in described.items() if name}
-        silent = {rule.id for rule in self._rules if rule.file.status in SILENT_STATUSES}
+        files = [*(rule.file for rule in self._rules), *(file for file, _ in self._correlations)]
+        silent = {file.identity for file in files if file.status in SILENT_STATUSES}
         chains: dict[str, tuple[str, ...]] = {}
         for file, document in self._correlations:
             try:
@@ -173,6 +174,7 @@ class _Loading:
             chains[correlation.id] = found
             if file.status not in SILENT_STATUSES:
                 self.loaded.correlations.append(correlation)
+        self._refuse_chains_that_shrink()
         for correlation in list(self.loaded.correlations):
             if _depth(correlation.id, chains, MAX_CHAIN) > MAX_CHAIN:
                 self.loaded.correlations.remove(correlation)
@@ -184,6 +186,24 @@ class _Loading:
                         place=correlation.document.place(["correlation", "rules"]),
                     )
                 )
+
+    def _refuse_chains_that_shrink(self) -> None:
+        """Refuse correlations about others that may cease to fire when another event comes in."""
+        by_id = {item.id: item for item in self.loaded.correlations}
+        for correlation in list(self.loaded.correlations):
+            for position, member in enumerate(correlation.members):
+                if member in by_id and not by_id[member].only_grows:
+                    self.loaded.correlations.remove(correlation)
+                    assert correlation.document is not None  # noqa: S101 - it was read from one
+                    self.loaded.errors.append(
+                        RuleError(
+                            f"{correlation.file.correlation.rules[position]} may cease to fire when"
+                            " another event comes in, so nothing can be built on it",
+                            place=correlation.document.place(["correlation", "rules", position]),
+                            remedy="name a correlation that counts, with gt or gte alone",
+                        )
+                    )
+                    break
 
 
 def _members(
@@ -267,7 +287,7 @@ def _rule_files(paths: Iterable[Path], errors: list[RuleError]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             try:
-                found = sorted(_rule_files_below(path, {path.resolve()}))
+                found = sorted(rule_files_below(path, {path.resolve()}))
             except OSError as error:
                 errors.append(_no_rules(path, f"the folder cannot be read: {error.strerror}"))
                 continue
@@ -281,7 +301,7 @@ def _rule_files(paths: Iterable[Path], errors: list[RuleError]) -> list[Path]:
     return list(files)
 
 
-def _rule_files_below(folder: Path, seen: set[Path]) -> Iterator[Path]:
+def rule_files_below(folder: Path, seen: set[Path]) -> Iterator[Path]:
     """Yield the rule files in a folder and below, each once, by whatever links it is reached.
 
     Names with a leading dot are left out: editors' locks, and the folders behind the links of a
@@ -296,7 +316,7 @@ def _rule_files_below(folder: Path, seen: set[Path]) -> Iterator[Path]:
             continue
         if item.is_dir():
             seen.add(actual)
-            yield from _rule_files_below(item, seen)
+            yield from rule_files_below(item, seen)
         elif item.suffix in RULE_SUFFIXES:
             seen.add(actual)
             yield item

@@ -19,6 +19,7 @@ class RuleSet:
     def __init__(self, rules: Iterable[Rule], correlations: Iterable[Correlation] = ()) -> None:
         self.rules: Mapping[str, Rule] = {rule.id: rule for rule in rules}
         self.correlations = _inner_first(correlations)
+        self._by_id = {correlation.id: correlation for correlation in self.correlations}
         self._about: dict[str, list[Correlation]] = {}
         for correlation in self.correlations:
             for member in correlation.members:
@@ -47,7 +48,10 @@ class RuleSet:
 
         What is a member of correlations does so only if one of these says `generate`.
         """
-        about = self._about.get(identity, ())
+        member = self.rules.get(identity) or self._by_id.get(identity)
+        is_sent = member is not None and member.notifies
+        # A correlation that is only tried out silences nothing that is not.
+        about = [item for item in self._about.get(identity, ()) if item.notifies or not is_sent]
         return not about or any(item.generates for item in about)
 
     def match(self, event: Mapping[str, Any], text: str | None = None) -> list[str]:

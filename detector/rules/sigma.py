@@ -107,6 +107,7 @@ class _Parser:
         self._document = document
         self._at = at
         self._placeholders = placeholders
+        self._expansions = 0
 
     def parse(self, detection: Mapping[str, Any]) -> Node:
         if "timeframe" in detection:
@@ -131,18 +132,25 @@ class _Parser:
 
     def _detection(self, name: str, definition: Any) -> SigmaDetection:
         definition = _prepared(definition)
-        if isinstance(definition, dict):
-            for key, value in definition.items():
-                self._check_expressions(name, key, value)
-                self._checked(partial(SigmaDetectionItem.from_mapping, key, value), name, key)
+        self._check_items([name], definition)
         return self._checked(partial(SigmaDetection.from_definition, definition), name)
 
-    def _check_expressions(self, name: str, key: str, value: object) -> None:
+    def _check_items(self, keys: Sequence[Key], definition: object) -> None:
+        """Refuse what pySigma would, item by item, so that a fault has the item's place."""
+        if isinstance(definition, list):
+            for position, item in enumerate(definition):
+                self._check_items([*keys, position], item)
+        elif isinstance(definition, dict):
+            for key, value in definition.items():
+                self._check_expressions([*keys, key], value)
+                self._checked(partial(SigmaDetectionItem.from_mapping, key, value), *keys, key)
+
+    def _check_expressions(self, keys: Sequence[Key], value: object) -> None:
         """Refuse regular expressions before pySigma does, with a remedy."""
-        if "re" not in key.split("|")[1:]:
+        if "re" not in str(keys[-1]).split("|")[1:]:
             return
         for expression in value if isinstance(value, list) else [value]:
-            place = self._document.key_place([self._at, name, key])
+            place = self._document.key_place([self._at, *keys])
             if not isinstance(expression, str):
                 raise RuleError("a regular expression must be a string", place=place)
             try:
@@ -300,15 +308,19 @@ class _Parser:
             ends: list[list[Any]] = [[part]]
             if isinstance(part, sigma_types.Placeholder):
                 ends = [sigma_types.SigmaString(str(item)).s for item in self._values_of(part.name)]
-            if len(variants) * len(ends) > MAX_EXPANSIONS:
-                raise self._fault(None, f"placeholders expand to more than {MAX_EXPANSIONS} values")
+            self._expand_to(len(variants) * len(ends))
             variants = [[*begin, *end] for begin in variants for end in ends]
+        self._expansions += len(variants)
         expanded = []
         for variant in variants:
             text = type(value)()
             text.s = variant
             expanded.append(text)
         return expanded
+
+    def _expand_to(self, count: int) -> None:
+        if self._expansions + count > MAX_EXPANSIONS:
+            raise self._fault(None, f"placeholders expand to more than {MAX_EXPANSIONS} values")
 
     def _values_of(self, placeholder: str) -> Sequence[str | int | float]:
         values = self._placeholders.get(placeholder)
@@ -328,7 +340,7 @@ class _Parser:
 def _prepared(definition: Any) -> Any:
     """Return a search in the words that pySigma knows, where the specification has others."""
     if isinstance(definition, list):
-        return [_prepared(item) if isinstance(item, dict) else item for item in definition]
+        return [_prepared(item) for item in definition]
     if not isinstance(definition, dict):
         return definition
     return dict(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeGuard
 
 import msgspec
 
+from detector.rules.folding import folded
 from detector.rules.syntax import Columns, TimeUnit
 
 MISSING = msgspec.UNSET
@@ -58,6 +59,31 @@ def sigma_text(value: object) -> str | None:
     if isinstance(value, Mapping):
         return record_text(value)
     return None
+
+
+class OwnText:
+    """A record's text, read and folded at most once."""
+
+    __slots__ = ("_folded", "_read", "_text")
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+        self._text: str | None = None
+        self._folded: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The record as it was delivered."""
+        if self._text is None:
+            self._text = self._read()
+        return self._text
+
+    @property
+    def folded(self) -> str:
+        """The same without regard to case."""
+        if self._folded is None:
+            self._folded = folded(self.text)
+        return self._folded
 
 
 def record_text(record: Mapping[str, object]) -> str:

@@ -72,6 +72,12 @@ class Evidence(msgspec.Struct, frozen=True):
     time: float
     event_id: str
     record: Mapping[str, Any]
+    account: str = ""
+
+    @property
+    def order(self) -> tuple[float, str, str]:
+        """Earliest first. An event id is unique within an account only."""
+        return self.time, self.event_id, self.account
 
 
 class WindowState(msgspec.Struct):
@@ -151,10 +157,13 @@ def _count(state: WindowState, observation: Observation) -> None:
         state.event_ids.append(order)
         state.event_ids.sort()
         del state.event_ids[MAX_EVENT_IDS:]
-    last = state.evidence[-1] if state.evidence else None
-    if len(state.evidence) < MAX_EVIDENCE or last is None or order < (last.time, last.event_id):
-        state.evidence.append(Evidence(*order, _bounded(observation.record)))
-        state.evidence.sort(key=lambda item: (item.time, item.event_id))
+    if not observation.record:
+        return  # of many matches of a correlation only some keep their records
+    evidence = Evidence(*order, observation.record, observation.account)
+    if len(state.evidence) < MAX_EVIDENCE or evidence.order < state.evidence[-1].order:
+        bounded = msgspec.structs.replace(evidence, record=_bounded(observation.record))
+        state.evidence.append(bounded)
+        state.evidence.sort(key=lambda item: item.order)
         del state.evidence[MAX_EVIDENCE:]
 
 

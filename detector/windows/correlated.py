@@ -1,10 +1,9 @@
 """Correlations: what holds of the matches of several rules within a timespan, by event time.
 
-A match at time t *fires* if the condition holds of all matches of its group from t - timspan,
-exclusive, to t, inclusive. Which matches fire depends on the set of matches alone, never on the
-order in which they came in. Matches are kept in buckets as long as the timespan, beginning at its
-whole multiples, so that one bucket and the one before it decide what fires in it; an alert is one
-correlation, group and bucket.
+A match at time t *fires* if the condition holds of all matches of its group from t - timespan,
+exclusive, to t, inclusive. Which matches fire depends on the set of matches alone. Matches are kept
+in buckets as long as the timespan, beginning at its whole multiples, so that one bucket and the one
+before it decide what fires in it; an alert is one correlation, group and bucket.
 
 Everything here is pure. Source: Sigma Correlation Rules Specification 2.1.0; `value_median` and
 `percentile` are pySigma's. Where the specification is silent: a percentile is interpolated between
@@ -15,22 +14,26 @@ value of the match has among all values, as in the specification's own example.
 from __future__ import annotations
 
 import bisect
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from typing import Protocol
 
 import msgspec
 
-from detector.rules.correlation import CorrelationType, Threshold
+from detector.rules.correlation import MAX_MATCHES, Correlation
 from detector.windows.aligned import MAX_EVIDENCE, GroupValue, Observation
 
-MAX_POINTS = 5_000
-"""Matches kept in one bucket of one group, the earliest ones. What a burst of this size has not
-fired yet was meant for a data warehouse; the rest is counted, and the alert says so."""
+LARGEST = 1.7976931348623157e308
+"""What an alert says of a sum that no double holds."""
 
 Value = str | int | float | bool | tuple[GroupValue, ...]
+
+EventKey = tuple[str, str]
+"""What makes two copies of a record the same event: its id and account."""
 
 
 class Carried(msgspec.Struct, frozen=True, array_like=True):
@@ -41,32 +44,41 @@ class Carried(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Point(msgspec.Struct, frozen=True, array_like=True):
-    """One match: of which member, by its position, and what is counted of it."""
+    """One match: of which member, by its id, and what is counted of it.
+
+    `carried` says what correlations further up need, by `way_up`.
+    """
 
     time: float
-    event_id: str
-    member: int
+    event: EventKey
+    member: str
     value: Value | None
     observation: Observation
     carried: dict[str, Carried] = {}
 
     @property
-    def order(self) -> tuple[float, str, int]:
-        """What points are sorted by."""
-        return self.time, self.event_id, self.member
+    def order(self) -> tuple[float, EventKey, str]:
+        """What points are sorted and told apart by."""
+        return self.time, self.event, self.member
+
+
+def way_up(member: str, outer: str) -> str:
+    """Return the key under which a point carries what `outer` needs of its member `member`."""
+    return f"{member}\n{outer}"
 
 
 class Bucket(msgspec.Struct):
     """The matches of one group in one bucket of time, by their order.
 
-    `fired` holds the event ids of those that have fired, `overflow` counts the matches that came
-    when the bucket was full, `revision` the times that an alert was made of it.
+    `fired` holds the events that have fired, `overflow` counts the matches that came when the
+    bucket was full, `revision` the alerts made of it; `digest` is that of what the last one said.
     """
 
     points: list[Point] = []
-    fired: list[str] = []
+    fired: list[EventKey] = []
     overflow: int = 0
     revision: int = 0
+    digest: str = ""
 
 
 class Firing(msgspec.Struct, frozen=True):
@@ -76,75 +88,136 @@ class Firing(msgspec.Struct, frozen=True):
     number: float
 
 
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What fires in a bucket.
+
+    `bucket` is its new state. `fresh` are the firings of events that had not fired before.
+    `contributing` are the observations of the timespans that fired, each event once; `number` is
+    the last firing's. `is_news` says whether an alert would say something new; `is_late` whether
+    nothing would fire without the events that were late.
+    """
+
+    bucket: Bucket
+    fresh: Sequence[Firing]
+    contributing: Sequence[Observation]
+    number: float
+    is_news: bool
+    is_late: bool
+
+
 def insert(bucket: Bucket, points: Iterable[Point]) -> Bucket:
     """Return the bucket with points added that it does not have yet; the one given stays as it is.
 
-    Of many points the earliest are kept, and of a few of these their records, whatever the order.
+    Of many points the earliest are kept. Of these, the earliest events keep their records: evidence
+    is what an alert can do without, and all else of it does not depend on the order of arrival.
     """
-    known = {point.order for point in bucket.points}
-    fresh = [point for point in points if point.order not in known]
-    merged = sorted([*bucket.points, *fresh], key=lambda point: point.order)
-    kept = merged[:MAX_POINTS]
-    for position, point in enumerate(kept[MAX_EVIDENCE:], MAX_EVIDENCE):
-        if point.observation.record:
+    by_order = {point.order: point for point in (*points, *bucket.points)}
+    merged = [by_order[order] for order in sorted(by_order)]
+    kept = merged[:MAX_MATCHES]
+    events: set[EventKey] = set()
+    for position, point in enumerate(kept):
+        events.add(point.event)
+        if len(events) > MAX_EVIDENCE and point.observation.record:
             bare = msgspec.structs.replace(point.observation, record={})
             kept[position] = msgspec.structs.replace(point, observation=bare)
-    overflow = bucket.overflow + len(merged) - len(kept)
-    return Bucket(kept, list(bucket.fired), overflow, bucket.revision)
+    return msgspec.structs.replace(
+        bucket, points=kept, overflow=bucket.overflow + len(merged) - len(kept)
+    )
 
 
-def firings(
-    kind: CorrelationType,
-    condition: Threshold | None,
-    members: int,
-    timespan: float,
-    points: Sequence[Point],
-    since: float,
-) -> Iterator[Firing]:
+def fire(correlation: Correlation, before: Bucket, bucket: Bucket, start: int) -> Fired | None:
+    """Return what fires in a bucket that begins at `start`, or None where nothing does.
+
+    `before` is the bucket of the timespan before. What a correlation says of its members may have
+    changed since points were kept: those of former members are left out.
+    """
+    members = set(correlation.members)
+    points = [item for item in (*before.points, *bucket.points) if item.member in members]
+    found = list(firings(correlation, points, start))
+    if not found:
+        return None
+    contributing = _contributing(points, found, correlation.timespan)
+    said = [[(item.point.order, item.number) for item in found], [*contributing], bucket.overflow]
+    digest = hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:16]
+    known = set(bucket.fired)
+    on_time = [point for point in points if not point.observation.is_late]
+    is_late = len(on_time) < len(points) and not any(
+        True for _ in firings(correlation, on_time, start)
+    )
+    is_news = digest != bucket.digest
+    return Fired(
+        bucket=msgspec.structs.replace(
+            bucket,
+            fired=sorted({item.point.event for item in found}),
+            revision=bucket.revision + is_news,
+            digest=digest,
+        ),
+        fresh=[item for item in found if item.point.event not in known],
+        contributing=list(contributing.values()),
+        number=found[-1].number,
+        is_news=is_news,
+        is_late=is_late,
+    )
+
+
+def _contributing(
+    points: Sequence[Point], found: Sequence[Firing], timespan: float
+) -> dict[str, Observation]:
+    """Return, by event, the observations within a timespan before any match that fired."""
+    ends = [firing.point.time for firing in found]
+    seen: dict[str, Observation] = {}
+    next_end = 0
+    for point in points:
+        while next_end < len(ends) and ends[next_end] < point.time:
+            next_end += 1
+        if next_end < len(ends) and point.time > ends[next_end] - timespan:
+            seen.setdefault("\n".join(point.event), point.observation)
+    return seen
+
+
+def firings(correlation: Correlation, points: Sequence[Point], since: float) -> Iterator[Firing]:
     """Yield the points from `since` on that fire; `points` reach back a timespan further."""
-    if kind == "temporal_ordered":
-        yield from _ordered(condition, members, timespan, points, since)
+    settings = correlation.file.correlation
+    if settings.type == "temporal_ordered":
+        yield from _ordered(correlation, points, since)
         return
-    measure = _measure(kind, condition)
-    holds = condition.holds if condition else (lambda number: number >= members)
+    measure = _measure(correlation)
     oldest = 0
     for time, group in groupby(points, key=lambda point: point.time):
         newest = list(group)
         for point in newest:
             measure.add(point)
-        while points[oldest].time <= time - timespan:
+        while points[oldest].time <= time - correlation.timespan:
             measure.remove(points[oldest])
             oldest += 1
         if time < since:
             continue
         for point in newest:
-            number = measure.number(point)
-            if number is not None and holds(float(number)):
-                yield Firing(point, float(number))
+            exact = measure.number(point)
+            if exact is None:
+                continue
+            number = float(min(max(exact, -LARGEST), LARGEST))
+            if correlation.is_fulfilled_by(number):
+                yield Firing(point, number)
 
 
-def _ordered(
-    condition: Threshold | None,
-    members: int,
-    timespan: float,
-    points: Sequence[Point],
-    since: float,
-) -> Iterator[Firing]:
+def _ordered(correlation: Correlation, points: Sequence[Point], since: float) -> Iterator[Firing]:
     """Keep for each length of chain the latest time at which one that is complete begins.
 
     A chain may have several links at the same second, which is as fine as CloudTrail tells time.
     """
-    holds = condition.holds if condition else (lambda number: number >= members)
-    begins = [float("-inf")] * members
+    place = {member: number for number, member in enumerate(correlation.members)}
+    begins = [float("-inf")] * len(place)
     for time, group in groupby(points, key=lambda point: point.time):
         newest = list(group)
-        for point in sorted(newest, key=lambda point: point.member):
-            begin = time if point.member == 0 else begins[point.member - 1]
-            begins[point.member] = max(begins[point.member], begin)
+        for number in sorted(place[point.member] for point in newest):
+            begin = time if number == 0 else begins[number - 1]
+            begins[number] = max(begins[number], begin)
         if time < since:
             continue
-        length = sum(begin > time - timespan for begin in begins)
-        if holds(length):
+        length = sum(begin > time - correlation.timespan for begin in begins)
+        if correlation.is_fulfilled_by(length):
             yield from (Firing(point, float(length)) for point in newest)
 
 
@@ -183,8 +256,10 @@ class _Share(_Distinct):
     """The share of the newest point's value among all, in per cent."""
 
     def number(self, newest: Point) -> float | None:
-        total = sum(self._counts.values())
-        return 100 * self._counts[self._key(newest)] / total if total else None
+        key = self._key(newest)
+        if key is None:
+            return None  # the match does not have the field: it is neither rare nor common
+        return 100 * self._counts[key] / sum(self._counts.values())
 
 
 class _Sum:
@@ -244,12 +319,15 @@ def _number(point: Point) -> float | None:
 
 
 def _value(point: Point) -> object:
-    return None if point.value is None else (type(point.value).__name__, point.value)
+    """Return a value so that 1, 1.0 and True are told apart."""
+    values = point.value if isinstance(point.value, tuple) else (point.value,)
+    return None if None in values else tuple((type(item).__name__, item) for item in values)
 
 
-def _measure(kind: CorrelationType, condition: Threshold | None) -> _Measure:
+def _measure(correlation: Correlation) -> _Measure:
+    kind = correlation.file.correlation.type
     if kind == "event_count":
-        return _Distinct(lambda point: point.event_id)
+        return _Distinct(lambda point: point.event)
     if kind == "temporal":
         return _Distinct(lambda point: point.member)
     if kind == "value_count":
@@ -258,5 +336,6 @@ def _measure(kind: CorrelationType, condition: Threshold | None) -> _Measure:
         return _Sum(is_mean=kind == "value_avg")
     if kind == "value_median":
         return _Percentile(50)
+    condition = correlation.file.correlation.condition
     percentile = condition.percentile if condition else None
     return _Share(_value) if percentile is None else _Percentile(percentile)

@@ -9,28 +9,51 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.rules.correlation import CorrelationType, Threshold
+from detector.rules.correlation import (
+    MAX_MATCHES,
+    Correlation,
+    CorrelationFile,
+    CorrelationSettings,
+    CorrelationType,
+    Threshold,
+)
+from detector.rules.syntax import Selector
 from detector.windows.aligned import Observation
-from detector.windows.correlated import MAX_POINTS, Bucket, Point, firings, insert
+from detector.windows.correlated import Bucket, Point, fire, firings, insert
 
 TIMESPAN = 10
-MEMBERS = 3
+MEMBERS = ("first", "second", "third")
+OF_VALUES = {"value_count", "value_sum", "value_avg", "value_percentile", "value_median"}
 
 
-def point(time: float, event_id: str, member: int = 0, value: Any = None) -> Point:
-    observation = Observation(time, event_id, False, "E", "a", "1.2.3.4", "r", "1", {"n": time})
-    return Point(time, event_id, member, value, observation)
+def correlation(kind: CorrelationType, condition: Threshold | None) -> Correlation:
+    field = "n" if kind in OF_VALUES else ()
+    if condition is not None:
+        percentile = condition.percentile if kind == "value_percentile" else None
+        limits = dict(zip(("gt", "gte", "lt", "lte", "eq", "neq"), condition.limits, strict=True))
+        condition = Threshold(**limits, field=field, percentile=percentile)
+    settings = CorrelationSettings(
+        type=kind, rules=MEMBERS, timespan=f"{TIMESPAN}s", condition=condition
+    )
+    file = CorrelationFile(title="A correlation", correlation=settings)
+    fields = (Selector(("n",), through_lists=True),) if field else ()
+    return Correlation(file, MEMBERS, (), fields, "correlation.yml")
+
+
+def point(time: float, name: str, member: str = "first", value: Any = None) -> Point:
+    observation = Observation(time, name, False, "E", "a", "1.2.3.4", "r", "1", {"n": time})
+    return Point(time, (name, "1"), member, value, observation)
 
 
 @st.composite
 def matches(draw: st.DrawFn) -> list[Point]:
-    """Some matches; two with one event id are of one event, so they have one time and value."""
+    """Some matches; those of one event have one time and value."""
     events = draw(
         st.lists(
             st.tuples(
                 st.integers(0, 45),
                 st.none() | st.integers(-5, 5) | st.sampled_from([0.5, 2.25, 1e17]),
-                st.sets(st.integers(0, MEMBERS - 1), min_size=1),
+                st.sets(st.sampled_from(MEMBERS), min_size=1),
             ),
             max_size=14,
         )
@@ -55,7 +78,7 @@ conditions = st.builds(
 def number_by_definition(kind: CorrelationType, within: list[Point], percentile: float) -> Any:
     """Return the number that a timespan's matches come to, None where they come to none."""
     if kind == "event_count":
-        return len({p.event_id for p in within})
+        return len({p.event for p in within})
     if kind == "temporal":
         return len({p.member for p in within})
     if kind == "temporal_ordered":
@@ -70,7 +93,7 @@ def number_by_definition(kind: CorrelationType, within: list[Point], percentile:
 
 def longest_chain(within: list[Point]) -> int:
     reached, at_least = 0, float("-inf")
-    for member in range(MEMBERS):
+    for member in MEMBERS:
         later = [p.time for p in within if p.member == member and p.time >= at_least]
         if not later:
             break
@@ -100,14 +123,11 @@ def fired_by_definition(kind: CorrelationType, condition: Threshold, all_: list[
     return fired
 
 
-def fired_in_buckets(
-    kind: CorrelationType, condition: Threshold, buckets: dict[int, Bucket]
-) -> set[Any]:
+def fired_in_buckets(which: Correlation, buckets: dict[int, Bucket]) -> set[Any]:
     fired = set()
     for start, bucket in buckets.items():
         before = buckets.get(start - TIMESPAN, Bucket())
-        points = [*before.points, *bucket.points]
-        for firing in firings(kind, condition, MEMBERS, TIMESPAN, points, start):
+        for firing in firings(which, [*before.points, *bucket.points], start):
             fired.add(firing.point.order)
     return fired
 
@@ -122,11 +142,11 @@ def test_what_fires_is_what_the_definition_says_in_any_order_and_portions(
     kind: CorrelationType, condition: Threshold, found: list[Point], data: st.DataObject
 ) -> None:
     buckets: dict[int, Bucket] = {}
-    arriving = data.draw(st.permutations(found + found[:3]))
-    for item in arriving:
+    for item in data.draw(st.permutations(found + found[:3])):
         start = int(item.time // TIMESPAN * TIMESPAN)
         buckets[start] = insert(buckets.get(start, Bucket()), [item])
-    assert fired_in_buckets(kind, condition, buckets) == fired_by_definition(kind, condition, found)
+    expected = fired_by_definition(kind, condition, found)
+    assert fired_in_buckets(correlation(kind, condition), buckets) == expected
 
 
 @given(found=matches(), data=st.data())
@@ -137,13 +157,14 @@ def test_a_bucket_is_the_same_however_its_matches_came_in(
     portions = data.draw(st.permutations(found))
     cut = data.draw(st.integers(0, len(found)))
     assert insert(insert(Bucket(), portions[:cut]), portions[cut:]) == whole
+    assert insert(Bucket(), [*found, *found]) == whole
 
 
 def test_a_full_bucket_keeps_the_earliest_matches_and_counts_the_rest() -> None:
-    many = [point(number / 1000, f"{number:05}") for number in range(MAX_POINTS + 7)]
+    many = [point(number / 1000, f"{number:05}") for number in range(MAX_MATCHES + 7)]
     bucket = insert(insert(Bucket(), many[2000:]), many[:2000])
     assert bucket.overflow == 7
-    assert [p.event_id for p in bucket.points] == [p.event_id for p in many[:MAX_POINTS]]
+    assert [p.event[0] for p in bucket.points] == [p.event[0] for p in many[:MAX_MATCHES]]
 
 
 def test_only_the_earliest_matches_keep_their_records() -> None:
@@ -152,7 +173,36 @@ def test_only_the_earliest_matches_keep_their_records() -> None:
 
 
 def test_the_share_of_a_value_is_that_of_the_match_that_fires() -> None:
-    rare = Threshold(lte=25)
-    points = [point(n, f"e{n}", value=(name,)) for n, name in enumerate(["a", "a", "a", "b"])]
-    found = list(firings("value_percentile", rare, 1, TIMESPAN, points, 0))
-    assert [(firing.point.event_id, firing.number) for firing in found] == [("e3", 25.0)]
+    values = [("a",), ("a",), ("a",), ("b",), None]
+    points = [point(n, f"e{n}", value=value) for n, value in enumerate(values)]
+    rare = correlation("value_percentile", Threshold(lte=25))
+    found = list(firings(rare, points, 0))
+    assert [(firing.point.event[0], firing.number) for firing in found] == [("e3", 25.0)]
+
+
+def test_a_match_of_what_is_no_member_any_more_counts_for_nothing() -> None:
+    bucket = insert(Bucket(), [point(1, "a", "dropped"), point(2, "b", "first")])
+    which = correlation("temporal_ordered", Threshold(gte=1))
+    fired = fire(which, Bucket(), bucket, 0)
+    assert fired is not None
+    assert [firing.point.event[0] for firing in fired.fresh] == ["b"]
+
+
+def test_an_alert_is_news_only_if_it_says_something_new() -> None:
+    which = correlation("event_count", Threshold(gte=2))
+    first = fire(which, Bucket(), insert(Bucket(), [point(11, "a"), point(12, "b")]), 10)
+    assert first is not None
+    assert (first.is_news, first.bucket.revision) == (True, 1)
+    far_before = insert(Bucket(), [point(0, "z")])
+    again = fire(which, far_before, first.bucket, 10)
+    assert again is not None
+    assert (again.is_news, again.bucket.revision, again.fresh) == (False, 1, [])
+    more = fire(which, far_before, insert(first.bucket, [point(13, "c")]), 10)
+    assert more is not None
+    assert (more.is_news, more.bucket.revision) == (True, 2)
+
+
+def test_sums_that_no_double_holds_are_told_as_the_largest_one() -> None:
+    points = [point(n, f"e{n}", value=1e308) for n in range(9)]
+    (last,) = list(firings(correlation("value_sum", Threshold(gt=1e308)), points, 0))[-1:]
+    assert last.number == 1.7976931348623157e308

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -221,6 +222,10 @@ def _turn_the_link(folder: Path) -> None:
     (folder / "version").symlink_to("two")
 
 
+def _edit_behind_a_linked_folder(folder: Path) -> None:
+    (folder / "elsewhere" / "far.yml").write_text(rule_text(id="further"))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -228,13 +233,14 @@ def _turn_the_link(folder: Path) -> None:
         lambda folder: (folder / "rules" / "sub" / "a.yml").unlink(),
         lambda folder: (folder / "rules" / "sub" / "a.yml").rename(folder / "rules" / "b.yml"),
         lambda folder: (folder / "rules" / "sub" / "a.yml").chmod(0o600),
-        lambda folder: (folder / "rules").rename(folder / "elsewhere"),
+        lambda folder: (folder / "rules").rename(folder / "away"),
         lambda folder: (folder / "single").write_text("x"),
         lambda folder: (folder / "placeholders.yml").write_text("x"),
         lambda folder: (folder / "later").mkdir(),
         _edit_in_place_and_hide_it,
         _replace_by_rename,
         _turn_the_link,
+        _edit_behind_a_linked_folder,
     ],
 )
 def test_every_change_of_what_the_paths_lead_to_is_seen(
@@ -265,6 +271,9 @@ def _source(folder: Path) -> RuleSource:
         (folder / version / "linked.yml").write_text(rule_text(id="linked"))
     (folder / "version").symlink_to("one")
     (folder / "rules" / "linked.yml").symlink_to("../version/linked.yml")
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "far.yml").write_text(rule_text(id="far"))
+    (folder / "rules" / "folder").symlink_to("../elsewhere")
     paths = [folder / name for name in ("rules", "single", "later")]
     return RuleSource(paths, folder / "placeholders.yml")
 
@@ -390,3 +399,43 @@ def test_the_metrics_show_the_rules_in_force_and_how_the_last_reading_went() -> 
 def test_a_result_without_differences_or_errors_is_unchanged() -> None:
     assert Reload({}).result == "unchanged"
     assert replace(Reload({}), rules=RuleSet([])).result == "applied"
+
+
+CORRELATED = (
+    rule_text(id="member")
+    + "---\n"
+    + yaml.safe_dump(
+        {
+            "title": "often",
+            "id": "often",
+            "correlation": {
+                "type": "event_count",
+                "rules": ["member"],
+                "timespan": "2d",
+                "condition": {"gte": 3},
+            },
+        }
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        (
+            "rule_status: {member: unsupported}",
+            "silences member, a member of the correlation often",
+        ),
+        ("state: {retention_seconds: 86400}", "timespan 2d is longer than state.retention_seconds"),
+    ],
+)
+def test_a_setting_that_keeps_a_correlation_from_firing_is_a_fault(
+    tmp_path: Path, settings: str, fault: str
+) -> None:
+    (tmp_path / "a.yml").write_text(CORRELATED)
+    assert not source_of(tmp_path, "rules: [a.yml]").read().errors
+    (error,) = source_of(tmp_path, f"rules: [a.yml]\n{settings}").read().errors
+    assert fault in str(error)
+    assert error.remedy
+    both = "rule_status: {member: unsupported, often: unsupported}"
+    assert not source_of(tmp_path, f"rules: [a.yml]\n{both}").read().errors

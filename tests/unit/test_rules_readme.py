@@ -18,6 +18,7 @@ from detector.errors import RuleError
 from detector.rule_source import RuleSource
 from detector.rules import sigma
 from detector.rules.correlation import (
+    MAX_MATCHES,
     MAX_TIMESPAN_SECONDS,
     CorrelationFile,
     CorrelationSettings,
@@ -33,7 +34,6 @@ from detector.rules.lint import lint
 from detector.rules.loader import MAX_CHAIN, LoadedRules, load_placeholders, load_rules, rule_of
 from detector.rules.rule import Rule, RuleFile, Status, WindowSettings
 from detector.rules.ruleset import RuleSet
-from detector.windows.correlated import MAX_POINTS
 from tests.conftest import REPOSITORY
 from tests.rules import rule_text
 from tests.unit.verdict import pattern_holds, tree_holds
@@ -340,7 +340,7 @@ def test_the_limits_are_those_in_force() -> None:
         f"more than {sigma.MAX_EXPANSIONS} values made by placeholders",
         f"at most {MAX_TIMESPAN_SECONDS // 86_400} days",
         f"Chains may be {MAX_CHAIN} deep",
-        f"the earliest {MAX_POINTS} matches",
+        f"the earliest {MAX_MATCHES} matches",
         f"({StateConfig().retention_seconds / 86_400:.0f} days without it)",
     ):
         assert said in text

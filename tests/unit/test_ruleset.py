@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +105,18 @@ def test_the_last_of_two_fields_of_one_name_counts_by_every_way() -> None:
     rules = rules_of(*patterns, "{ $.u.* = 2 && $.* = b }")
     assert ids_of_batch(rules, [text]) == [["0", "3"]]
     assert rules.match(msgspec.json.decode(text), text) == ["0", "3"]
+
+
+@pytest.mark.parametrize("text", ['{"eventName": ["x"]}', '{"eventName": {"x": "x"}}', "{}"])
+def test_a_record_without_a_name_reaches_a_sigma_rule_about_the_name_by_every_way(
+    text: str, tmp_path: Path
+) -> None:
+    detection = {"s": {"eventName": ["x", '{"x":"x"}', None]}, "condition": "s"}
+    document = {"title": "t", "id": "0", "detection": detection}
+    (tmp_path / "a.yml").write_text(yaml.safe_dump(document))
+    rules = RuleSet.load(tmp_path)
+    assert ids_of_batch(rules, [text]) == [["0"]]
+    assert rules.match(msgspec.json.decode(text), text) == ["0"]
 
 
 def test_rules_answer_in_the_order_in_which_they_were_given() -> None:

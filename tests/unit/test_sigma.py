@@ -493,7 +493,7 @@ def test_parentheses_side_by_side_are_not_nested() -> None:
         ("  s:\n    a: [[x]]\n  condition: s\n", "6:5: "),
         ("  s: {}\n  condition: s\n", "5:3: "),
         ("  s: []\n  condition: s\n", "6:3: "),
-        ("  s: [{a|x: y}]\n  condition: s\n", "5:3: Unknown modifier 'x'"),
+        ("  s: [{a|x: y}]\n  condition: s\n", "5:8: Unknown modifier 'x'"),
         ("  s: {a: x}\n", "4:1: the detection has no condition; add one, as: selection"),
         ("  condition: s\n", "4:1: "),
         ("  s: {a: x}\n  condition: t\n", "6:3: Detection 't' not defined"),
@@ -552,6 +552,18 @@ def test_a_regular_expression_beyond_linear_time_is_refused_in_words(
     assert "b'" not in str(error)
     assert error.remedy is not None
     assert "look-around" in error.remedy
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("expression", ["null", "7", "{x: 1}", "['x', null]", "'c)'", "'(?=x)'"])
+@pytest.mark.parametrize("search", ["{{a|re: {}}}", "[{{b: 1}}, {{a|re: {}}}]", "[[{{a|re: {}}}]]"])
+def test_what_is_no_regular_expression_is_refused_wherever_it_stands(
+    search: str, expression: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    error = refusal(f"  s: {search.format(expression)}\n  condition: s\n")
+    assert "regular expression" in str(error)
+    assert error.place is not None
+    assert (error.place.line, error.place.column) >= (5, 6)
     assert capfd.readouterr().err == ""
 
 
