@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench faults requirements clean
+.PHONY: help run test check format bench faults fuzz requirements clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +38,25 @@ bench: $(VENV)/dev.stamp  ## measure a replay, and what rules cost, against the 
 
 faults: $(VENV)/dev.stamp  ## kill the service again and again: the long form of the fault tests
 	@DETECTOR_KILLS=$${DETECTOR_KILLS:-200} $(BIN)/python -m pytest tests/faults -m faults -s
+
+# atheris has wheels for few platforms, so that it is no requirement.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/dev.stamp  ## give parsers and matchers hostile input, FUZZ_SECONDS for each of three
+	@DETECTOR_FUZZ_EXAMPLES=$${DETECTOR_FUZZ_EXAMPLES:-20} \
+	  $(BIN)/python -m pytest tests/unit/test_hostile_rules.py
+	@$(PIP) install --only-binary :all: --require-hashes -r tests/fuzz/requirements.txt || true
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then \
+	  failed=; \
+	  for target in patterns rule_files log_files; do \
+	    echo "Fuzzing $$target for $(FUZZ_SECONDS) seconds ..."; \
+	    PYTHONHASHSEED=0 $(BIN)/python -m tests.fuzz.$$target -seed=1 \
+	      -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 $(FUZZ_ARGS) || failed="$$failed $$target"; \
+	  done; \
+	  test -z "$$failed" || { echo "Found something:$$failed; see above" >&2; exit 1; }; \
+	else \
+	  echo "atheris is missing: there is no wheel of it for this Python and platform, or no index" \
+	    "to get it from. Nothing was fuzzed but by hypothesis, above." >&2; \
+	fi
 
 requirements: $(VENV)/dev.stamp  ## export hashed requirements again (needs uv)
 	uv pip compile pyproject.toml $(EXPORT) -o requirements/run.txt
