@@ -125,11 +125,12 @@ class _Service:
         ]
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([stopping, *sources, *workers], return_when=asyncio.FIRST_COMPLETED)
-        failed = _failures([*sources, *workers])
+        ended = [task for task in (*sources, *workers) if task.done()]
+        failed = _failures(ended)
         log.info("stopping", reason="failure" if failed else "signal")
         await self._drain(sources, workers)
         await _cancel([stopping, *sources, *workers])
-        failed = failed or _failures(workers)
+        failed = _failures(task for task in workers if task not in ended) or failed
         log.info("stopped", in_hand=self._budget.deliveries)
         return 1 if failed else 0
 

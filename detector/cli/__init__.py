@@ -19,6 +19,7 @@ from detector.cli.metric_filter import test_metric_filter
 from detector.cli.rule_tests import test
 from detector.cli.running import replay_command, run
 from detector.cli.shared import report
+from detector.cli.state import state
 from detector.errors import DetectorError
 
 DEBUG_VARIABLE = "DETECTOR_DEBUG"
@@ -35,7 +36,7 @@ def detector() -> None:
     """Detect what matters in AWS CloudTrail: rules, counted windows, alerts."""
 
 
-for _command in (run, replay_command, check, test, explain_command, test_metric_filter):
+for _command in (run, replay_command, check, test, explain_command, test_metric_filter, state):
     detector.add_command(_command)
 
 

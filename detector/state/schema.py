@@ -11,6 +11,9 @@ from collections.abc import Sequence
 
 from detector.errors import StateError
 
+APPLICATION_ID = 0x43544474
+"""What `PRAGMA application_id` says of a state, from its second step on: "CTDt"."""
+
 MIGRATIONS: Sequence[str] = (
     """
     CREATE TABLE seen (
@@ -71,6 +74,7 @@ MIGRATIONS: Sequence[str] = (
         PRIMARY KEY (source, origin, record_index)
     );
     """,
+    f"PRAGMA application_id = {APPLICATION_ID};",
 )
 
 
@@ -82,12 +86,7 @@ def migrate(
     Raises:
         StateError: the database was written by a newer detector.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(migrations):
-        raise StateError(
-            f"the state {path} has schema version {version}, this detector knows {len(migrations)}",
-            remedy="run the newer detector, or give this one another state.path",
-        )
+    version = known_version(connection, path, migrations)
     for step in range(version, len(migrations)):
         try:
             connection.executescript(
@@ -97,3 +96,20 @@ def migrate(
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def known_version(
+    connection: sqlite3.Connection, path: str, migrations: Sequence[str] = MIGRATIONS
+) -> int:
+    """Return how many steps a database has taken.
+
+    Raises:
+        StateError: more than this detector knows.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(migrations):
+        raise StateError(
+            f"the state {path} has schema version {version}, this detector knows {len(migrations)}",
+            remedy="run the newer detector, or give this one another state.path",
+        )
+    return int(version)

@@ -2,7 +2,7 @@
 
 Write-ahead log with full synchronisation: a transaction that was committed survives the loss of
 power. An exclusive lock on a file beside the database keeps a second detector out, whose windows
-and outbox would interfere with this one's.
+and outbox would interfere with this one's. What is opened is looked at first, see `checks`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,25 @@ import msgspec
 from detector.alerts.alert import Alert
 from detector.errors import StateError
 from detector.events.record import Identity
-from detector.state.schema import migrate
+from detector.state.checks import connect, fault, refuse_unusable
+from detector.state.schema import MIGRATIONS, migrate
 from detector.state.store import Notification, OutboxCounts, Position, Quarantined, S
 from detector.windows.aligned import WindowKey
 
 MAX_QUARANTINED_BYTES = 256 << 10
 """CloudTrail's own cap for a record; of a longer one the beginning is kept."""
 
-_BUSY_SECONDS = 10.0
+_MEMORY = ":memory:"
 
 
 class SQLiteStore:
     """A `Store`. May be used from any thread, by one at a time."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: IO[str] | None = None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: str = _MEMORY, lock: IO[str] | None = None
+    ) -> None:
         self._connection = connection
+        self._path = path
         self._lock = lock
 
     @classmethod
@@ -41,29 +45,31 @@ class SQLiteStore:
         """Open or create the state at a path, and bring its schema up to date.
 
         Raises:
-            StateError: it cannot be opened, is another program's, or in use by another detector.
+            StateError: it cannot be opened, is damaged, another program's or a newer detector's,
+                or in use by another detector. It was not changed.
         """
         with ExitStack() as opened:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 lock = opened.enter_context(_lock(path))
-                connection = opened.enter_context(closing(_connect(str(path))))
+                _roll_back(path)
+                refuse_unusable(path)
+                connection = opened.enter_context(closing(connect(str(path))))
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 migrate(connection, str(path))
+                # A first write tells a file that is read-only, and a disk that is full.
+                connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
             except (OSError, sqlite3.Error) as error:
-                raise StateError(
-                    f"the state {path} cannot be opened: {error}",
-                    remedy="check state.path: its folder must be writable, on a local disk",
-                ) from error
+                raise fault(error, path, "opened") from error
             opened.pop_all()
-        return cls(connection, lock)
+        return cls(connection, str(path), lock)
 
     @classmethod
     def in_memory(cls) -> SQLiteStore:
         """Return a state that ends with the process: for a replay."""
-        connection = _connect(":memory:")
-        migrate(connection, ":memory:")
+        connection = connect(_MEMORY)
+        migrate(connection, _MEMORY)
         return cls(connection)
 
     def __enter__(self) -> Self:
@@ -81,8 +87,8 @@ class SQLiteStore:
     @contextmanager
     def transaction(self, now: float) -> Iterator[SQLiteTransaction]:
         """Open a transaction; see `Store`."""
-        with self._immediate() as connection:
-            yield SQLiteTransaction(connection, now)
+        with self.writing() as connection:
+            yield SQLiteTransaction(connection, self._path, now)
 
     def positions(self, source: str) -> Mapping[str, str]:
         """Return a source's positions by key."""
@@ -90,7 +96,7 @@ class SQLiteStore:
 
     def forget_positions(self, source: str, keys: Iterable[str]) -> None:
         """Drop positions of a source."""
-        with self._immediate() as connection:
+        with self.writing() as connection:
             connection.executemany(
                 "DELETE FROM positions WHERE source = ? AND key = ?",
                 [(source, key) for key in keys],
@@ -99,7 +105,7 @@ class SQLiteStore:
     def alerts(self) -> list[Alert]:
         """Return all alerts kept, by the start of their window."""
         rows = self._rows("SELECT body FROM alerts ORDER BY window_start, id")
-        return [_ALERT.decode(body) for (body,) in rows]
+        return [_decoded(body, Alert, self._path) for (body,) in rows]
 
     def quarantined(self) -> list[Quarantined]:
         """Return all quarantined records, oldest first."""
@@ -119,7 +125,7 @@ class SQLiteStore:
             limit,
         )
         return [
-            Notification(_ALERT.decode(body), attempts, bool(is_update))
+            Notification(_decoded(body, Alert, self._path), attempts, bool(is_update))
             for body, attempts, is_update in rows
         ]
 
@@ -169,7 +175,7 @@ class SQLiteStore:
 
     def revive(self, sink: str, now: float) -> int:
         """Make a sink's dead letters due once more, and return how many they are."""
-        with self._immediate() as connection:
+        with self.writing() as connection:
             return connection.execute(
                 "UPDATE outbox SET state = 'pending', attempts = 0, due_at = ?"
                 " WHERE sink = ? AND state = 'dead'",
@@ -187,7 +193,7 @@ class SQLiteStore:
 
     def prune(self, before: float) -> None:
         """Drop what was last touched before a time, except what the outbox still has to send."""
-        with self._immediate() as connection:
+        with self.writing() as connection:
             connection.execute("DELETE FROM seen WHERE seen_at < ?", (before,))
             connection.execute("DELETE FROM windows WHERE touched_at < ?", (before,))
             connection.execute("DELETE FROM quarantine WHERE touched_at < ?", (before,))
@@ -202,37 +208,47 @@ class SQLiteStore:
                 (before,),
             )
 
+    def compact(self) -> None:
+        """Give back the space of what was dropped: rewrite the file, and empty its log."""
+        try:
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise fault(error, self._path, "written") from error
+
     @contextmanager
-    def _immediate(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction on the tables themselves, for what moves a whole state."""
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:  # SQLite itself rolls back when the disk is full
                     connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise _write_failed(error) from error
+            raise fault(error, self._path, "written") from error
 
     def _write(self, statement: str, *values: object) -> None:
-        with self._immediate() as connection:
+        with self.writing() as connection:
             connection.execute(statement, values)
 
     def _rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         try:
             return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise StateError(f"the state cannot be read: {error}") from error
+            raise fault(error, self._path, "read") from error
 
 
 class SQLiteTransaction:
     """A `Transaction` in SQLite."""
 
-    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str, now: float) -> None:
         self._connection = connection
+        self._path = path
         self._now = now
 
     def remember(self, identity: Identity) -> bool:
@@ -250,7 +266,7 @@ class SQLiteTransaction:
             " WHERE rule_id = ? AND group_key = ? AND start = ? AND period = ?",
             _key_columns(key),
         ).fetchone()
-        return msgspec.json.decode(row[0], type=state_type) if row else None
+        return _decoded(row[0], state_type, self._path) if row else None
 
     def save(self, key: WindowKey, state: msgspec.Struct) -> None:
         """Keep a state under a key."""
@@ -305,17 +321,26 @@ class SQLiteTransaction:
         )
 
 
-_ALERT = msgspec.json.Decoder(Alert)
-
-
 def _key_columns(key: WindowKey) -> tuple[str, str, int, int]:
     return key.rule_id, msgspec.json.encode(key.group).decode(), key.start, key.period
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
+def _decoded(body: bytes, type_: type[S], path: str) -> S:
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except msgspec.DecodeError as error:
+        raise StateError(
+            f"the state {path} holds what this detector cannot read: {error}",
+            remedy="run the detector that wrote it, or restore the state from a backup or an"
+            " export, or move it aside",
+        ) from error
+
+
+def _roll_back(path: Path) -> None:
+    """Let SQLite undo a transaction that was cut off before the state had a write-ahead log."""
+    if path.with_name(f"{path.name}-journal").exists() and path.exists():
+        with closing(connect(str(path))) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
 
 
 def _lock(path: Path) -> IO[str]:
@@ -329,10 +354,3 @@ def _lock(path: Path) -> IO[str]:
             remedy="stop that one, or give this one a state.path of its own",
         ) from None
     return lock
-
-
-def _write_failed(error: sqlite3.Error) -> StateError:
-    return StateError(
-        f"the state cannot be written: {error}",
-        remedy="check the disk that holds state.path for space and errors",
-    )

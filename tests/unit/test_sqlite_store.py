@@ -1,87 +1,69 @@
+"""What is SQLite's own in the state; what any store must do is in `store_contract.py`."""
+
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from detector.alerts.alert import Alert
 from detector.errors import StateError
 from detector.events.record import Identity
-from detector.state.schema import MIGRATIONS, migrate
+from detector.state import checks
+from detector.state.checks import MAX_CHECKED_BYTES, TABLES
+from detector.state.schema import APPLICATION_ID, MIGRATIONS, migrate
 from detector.state.sqlite import MAX_QUARANTINED_BYTES, SQLiteStore
-from detector.state.store import Notification, Position, Quarantined
+from detector.state.store import Quarantined
 from detector.windows.aligned import WindowKey, WindowState
 from tests.alerts import alert
 
-KEY = WindowKey("rule", ("111122223333", None, 7, True), 600, 300)
-DAY = 86_400.0
+PAGE = 4096
 
 
-def revised(revision: int) -> Alert:
-    return msgspec.structs.replace(alert(), revision=revision)
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.sqlite3"
 
 
-def save(store: SQLiteStore, made: Alert, now: float, *sinks: str, interval: float = 60) -> None:
-    with store.transaction(now) as transaction:
-        transaction.save_alert(made, sinks, interval)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "BUSY_SECONDS", 0.05)
 
 
-def due(store: SQLiteStore, now: float, sink: str = "s") -> list[Notification]:
-    return store.due(sink, now, limit=10)
-
-
-def test_an_event_is_new_only_once(store: SQLiteStore) -> None:
-    with store.transaction(0) as transaction:
-        assert transaction.remember(Identity("e", "1"))
-        assert not transaction.remember(Identity("e", "1"))
-        assert transaction.remember(Identity("e", "2"))
-
-
-def test_a_window_comes_back_as_it_was_kept(store: SQLiteStore) -> None:
-    state = WindowState(count=3, on_time=2, revision=1, first_event_time=1.5, last_event_time=7)
-    state.actors["a"] = 3
-    state.event_ids.append((1.5, "e"))
-    with store.transaction(0) as transaction:
-        assert transaction.load(KEY, WindowState) is None
-        transaction.save(KEY, state)
-        assert transaction.load(KEY, WindowState) == state
-        assert transaction.load(msgspec.structs.replace(KEY, start=900), WindowState) is None
-
-
-def test_a_transaction_that_fails_leaves_nothing(store: SQLiteStore) -> None:
-    def fail() -> None:
-        with store.transaction(0) as transaction:
-            transaction.remember(Identity("e", "1"))
-            transaction.save_position(Position("source", "key", "value"))
-            transaction.save_alert(alert(), ["s"], 60)
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    with store.transaction(0) as transaction:
-        assert transaction.remember(Identity("e", "1"))
-    assert store.positions("source") == {}
-    assert store.alerts() == []
-    assert due(store, 99) == []
-
-
-def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "state.sqlite3"
-    first = SQLiteStore.open(path)
-    with first.transaction(0) as transaction:
-        transaction.remember(Identity("e", "1"))
-        transaction.save_position(Position("source", "key", "value"))
+def fill(path: Path, records: int = 60) -> None:
+    """Make a state of some hundred pages."""
+    with SQLiteStore.open(path) as store, store.transaction(0) as transaction:
+        for number in range(records):
+            transaction.remember(Identity(f"event-{number}", "1"))
+            transaction.quarantine(Quarantined("s", "o", number, "why", bytes(6_000)))
+            key = WindowKey("rule", (number,), 0, 300)
+            transaction.save(key, WindowState(number, first_event_time=1, last_event_time=1))
         transaction.save_alert(alert(), ["s"], 60)
-    first.close()
-    second = SQLiteStore.open(path)
-    with second.transaction(0) as transaction:
-        assert not transaction.remember(Identity("e", "1"))
-    assert second.positions("source") == {"key": "value"}
-    assert [kept.id for kept in second.alerts()] == [alert().id]
-    assert len(due(second, 0)) == 1
-    second.close()
+
+
+def change(path: Path, statements: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(statements)
+
+
+def everything(path: Path) -> dict[str, bytes]:
+    """Return all files of a state but SQLite's index of its log, and the lock."""
+    return {
+        file.name: file.read_bytes()
+        for file in path.parent.iterdir()
+        if file.is_file() and not file.name.endswith(("-shm", ".lock")) and file.stat().st_size
+    }
+
+
+def assert_refused(path: Path, says: str) -> None:
+    """Assert that a state is refused with a remedy, and left as it is byte for byte."""
+    before = everything(path)
+    with pytest.raises(StateError, match=says) as caught:
+        SQLiteStore.open(path)
+    assert caught.value.remedy
+    assert everything(path) == before
 
 
 def test_commits_survive_the_loss_of_power(tmp_path: Path) -> None:
@@ -106,16 +88,6 @@ def test_a_second_detector_is_kept_out_and_let_in_after_the_first(tmp_path: Path
     subprocess.run(attempt, check=True)
 
 
-def test_a_state_of_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "state.sqlite3"
-    SQLiteStore.open(path).close()
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    connection.close()
-    with pytest.raises(StateError, match=f"has schema version {len(MIGRATIONS) + 1}, this"):
-        SQLiteStore.open(path)
-
-
 def test_a_migration_is_taken_whole_or_not_at_all_and_only_once() -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     first = "CREATE TABLE a (x);"
@@ -126,19 +98,6 @@ def test_a_migration_is_taken_whole_or_not_at_all_and_only_once() -> None:
     migrate(connection, "x", [first, "CREATE TABLE b (x); INSERT INTO a VALUES (1);"])
     assert connection.execute("SELECT count(*) FROM a").fetchone() == (1,)
     assert connection.execute("PRAGMA user_version").fetchone() == (2,)
-
-
-@pytest.mark.parametrize("content", [b"this is not a database, whatever its name says" * 99, None])
-def test_a_state_that_cannot_be_opened_is_an_error_with_a_remedy(
-    tmp_path: Path, content: bytes | None
-) -> None:
-    path = tmp_path / "state.sqlite3"
-    if content is None:
-        path.mkdir()
-    else:
-        path.write_bytes(content)
-    with pytest.raises(StateError, match=r"cannot be opened: .*; check state\.path"):
-        SQLiteStore.open(path)
 
 
 def test_a_disk_that_is_full_is_an_error_and_commits_nothing(tmp_path: Path) -> None:
@@ -159,73 +118,26 @@ def test_a_disk_that_is_full_is_an_error_and_commits_nothing(tmp_path: Path) -> 
     store.close()
 
 
-def test_a_new_alert_is_due_at_once_for_each_sink(store: SQLiteStore) -> None:
-    save(store, alert(), 100, "s", "t")
-    assert [notification.alert.id for notification in due(store, 100)] == [alert().id]
-    assert len(due(store, 100, "t")) == 1
-    assert due(store, 100, "other") == []
-    assert store.next_due("s") == 100
-
-
-def test_a_delivered_alert_is_not_sent_again(store: SQLiteStore) -> None:
-    save(store, alert(), 100, "s")
-    (notification,) = due(store, 100)
-    store.delivered("s", notification, 101, 60)
-    assert due(store, 10_000) == []
-    assert store.next_due("s") is None
-    assert store.outbox_counts("s").pending == 0
-
-
-def test_an_update_waits_for_its_interval_and_takes_the_place_of_others(store: SQLiteStore) -> None:
-    save(store, revised(1), 100, "s")
-    store.delivered("s", due(store, 100)[0], 100, 60)
-    save(store, revised(2), 110, "s")
-    save(store, revised(3), 120, "s")
-    assert due(store, 159) == []
-    (notification,) = due(store, 160)
-    assert (notification.alert.revision, notification.is_update) == (3, True)
-
-
-def test_an_update_that_comes_while_its_alert_is_being_sent_is_sent_later(
-    store: SQLiteStore,
+def test_a_transaction_that_cannot_be_committed_leaves_the_store_usable(
+    path: Path, impatient: None
 ) -> None:
-    save(store, revised(1), 100, "s")
-    (notification,) = due(store, 100)
-    save(store, revised(2), 101, "s")
-    store.delivered("s", notification, 102, 60)
-    assert due(store, 161) == []
-    (notification,) = due(store, 162)
-    assert notification.alert.revision == 2
+    # A deferred constraint is what lets COMMIT itself fail at will.
+    with SQLiteStore.open(path) as store:
+        store._connection.execute("PRAGMA foreign_keys = ON")
 
+        def fail() -> None:
+            with store.writing() as connection:
+                connection.execute("PRAGMA defer_foreign_keys = ON")
+                connection.execute(
+                    "INSERT INTO outbox (sink, alert_id, state, due_at, made_at)"
+                    " VALUES ('s', 'none', 'pending', 0, 0)"
+                )
 
-def test_a_first_notification_still_waiting_goes_out_with_what_is_known_then(
-    store: SQLiteStore,
-) -> None:
-    save(store, revised(1), 100, "s")
-    save(store, revised(2), 101, "s")
-    (notification,) = due(store, 101)
-    assert (notification.alert.revision, notification.is_update) == (2, False)
-
-
-def test_a_failed_attempt_is_counted_and_put_off(store: SQLiteStore) -> None:
-    save(store, alert(), 100, "s")
-    store.retry_later("s", due(store, 100)[0], 107, "503")
-    assert due(store, 106) == []
-    assert due(store, 107)[0].attempts == 1
-    counts = store.outbox_counts("s")
-    assert (counts.pending, counts.dead, counts.oldest) == (1, 0, 100)
-
-
-def test_a_dead_letter_is_kept_and_sent_again_only_when_revived(store: SQLiteStore) -> None:
-    save(store, alert(), 100, "s")
-    store.bury("s", due(store, 100)[0], "404")
-    save(store, revised(2), 110, "s")
-    assert due(store, 10_000) == []
-    assert store.outbox_counts("s").dead == 1
-    assert store.revive("other", 200) == 0
-    assert store.revive("s", 200) == 1
-    (notification,) = due(store, 200)
-    assert (notification.alert.revision, notification.attempts) == (2, 0)
+        with pytest.raises(StateError, match="cannot be written: FOREIGN KEY"):
+            fail()
+        assert store.outbox_counts("s").pending == 0
+        with store.transaction(0) as transaction:
+            assert transaction.remember(Identity("e", "1"))
 
 
 def test_a_long_quarantined_record_is_kept_in_part(store: SQLiteStore) -> None:
@@ -235,34 +147,209 @@ def test_a_long_quarantined_record_is_kept_in_part(store: SQLiteStore) -> None:
     assert kept == Quarantined("s", "o", 3, "why", b"x" * MAX_QUARANTINED_BYTES)
 
 
-def test_positions_are_kept_by_source_and_can_be_forgotten(store: SQLiteStore) -> None:
-    with store.transaction(0) as transaction:
-        transaction.save_position(Position("a", "k", "1"))
-        transaction.save_position(Position("a", "l", "1"))
-        transaction.save_position(Position("b", "k", "1"))
-        transaction.save_position(Position("a", "k", "2"))
-    store.forget_positions("a", ["l", "m"])
-    assert store.positions("a") == {"k": "2"}
-    assert store.positions("b") == {"k": "1"}
+def test_a_body_that_no_detector_understands_is_an_error_and_not_a_crash(path: Path) -> None:
+    with SQLiteStore.open(path) as store:
+        with store.transaction(0) as transaction:
+            transaction.save_alert(alert(), ["s"], 60)
+        store._connection.execute("UPDATE alerts SET body = '{\"id\": 7}'")
+        for read in (store.alerts, lambda: store.due("s", 0, 1)):
+            with pytest.raises(StateError, match="holds what this detector cannot read: Expected"):
+                read()
 
 
-def test_what_is_past_retention_goes_and_what_still_has_to_be_sent_stays(
-    store: SQLiteStore,
+def test_a_state_says_whose_it_is(path: Path) -> None:
+    SQLiteStore.open(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    assert path.read_bytes()[68:72] == b"CTDt"
+
+
+def test_a_state_of_the_first_schema_is_known_by_its_tables_and_brought_up_to_date(
+    path: Path,
 ) -> None:
-    with store.transaction(0) as transaction:
-        transaction.remember(Identity("e", "1"))
-        transaction.save(KEY, WindowState(first_event_time=1, last_event_time=1))
-        transaction.quarantine(Quarantined("s", "o", 0, "why", b""))
-        transaction.save_alert(alert(), ["s", "t"], 60)
-    store.delivered("t", due(store, 0, "t")[0], 0, 60)
-    store.prune(before=0)
-    assert len(store.quarantined()) == 1
-    store.prune(before=DAY)
-    assert store.quarantined() == []
-    assert len(due(store, DAY)) == 1
-    with store.transaction(DAY) as transaction:
-        assert transaction.remember(Identity("e", "1"))
-        assert transaction.load(KEY, WindowState) is None
-    store.delivered("s", due(store, DAY)[0], DAY, 60)
-    store.prune(before=DAY)
-    assert store.alerts() == []
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, str(path), MIGRATIONS[:1])
+        connection.execute("INSERT INTO seen VALUES ('e', '1', 0)")
+    with SQLiteStore.open(path) as store, store.transaction(0) as transaction:
+        assert not transaction.remember(Identity("e", "1"))
+    test_a_state_says_whose_it_is(path)
+
+
+def test_an_empty_file_is_a_new_state(path: Path) -> None:
+    path.touch()
+    SQLiteStore.open(path).close()
+
+
+@pytest.mark.parametrize("content", [b"x", b"this is not a database, whatever its name says" * 99])
+def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert_refused(path, "is not an SQLite database; move it aside")
+
+
+def test_a_folder_in_place_of_the_state_is_refused(path: Path) -> None:
+    path.mkdir()
+    assert_refused(path, r"cannot be opened: .*; check state\.path")
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "CREATE TABLE bookmarks (x); PRAGMA user_version = 1",
+        "CREATE TABLE seen (x); PRAGMA journal_mode = WAL",
+        "PRAGMA application_id = 1",
+        ";".join(f"CREATE TABLE {table} (x)" for table in TABLES) + "; PRAGMA application_id = 7",
+    ],
+)
+def test_a_database_of_another_program_is_refused(path: Path, statements: str) -> None:
+    change(path, statements)
+    assert_refused(path, "is another program's database .*; give the detector another state.path")
+
+
+def test_a_state_of_a_newer_schema_is_refused(path: Path) -> None:
+    SQLiteStore.open(path).close()
+    change(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    assert_refused(path, f"has schema version {len(MIGRATIONS) + 1}, this .*; run the newer")
+
+
+def test_a_state_without_one_of_its_tables_is_refused(path: Path) -> None:
+    SQLiteStore.open(path).close()
+    change(path, "DROP TABLE positions")
+    assert_refused(path, "is damaged: it has no table positions; restore it from a backup")
+
+
+def test_a_notification_without_its_alert_is_damage(path: Path) -> None:
+    fill(path, 1)
+    change(path, "DELETE FROM alerts")
+    assert_refused(path, "is damaged: a row of outbox refers to one of alerts that is not there")
+
+
+def pages(path: Path) -> Iterator[Callable[[], None]]:
+    """Yield for each page of a file what damages it."""
+    whole = path.read_bytes()
+    for start in range(0, len(whole), PAGE):
+
+        def damage(start: int = start) -> None:
+            path.write_bytes(whole[:start] + b"\xff" * PAGE + whole[start + PAGE :])
+
+        yield damage
+
+
+def test_a_page_that_is_overwritten_is_found_wherever_it_is(path: Path) -> None:
+    fill(path)
+    damages = list(pages(path))
+    assert len(damages) > 100
+    for damage in damages:
+        damage()
+        assert_refused(path, "is damaged: .*state export. saves what|is not an SQLite database")
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.9999])
+def test_a_file_that_was_cut_off_is_refused(path: Path, share: float) -> None:
+    fill(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    assert_refused(path, "is damaged: .*; restore it")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_log_without_its_file_is_not_thrown_away(path: Path, is_there: bool) -> None:
+    # SQLite itself deletes the log of an empty database.
+    with SQLiteStore.open(path) as store:
+        with store.transaction(0) as transaction:
+            transaction.remember(Identity("e", "1"))
+        log = path.with_name("state.sqlite3-wal")
+        content = log.read_bytes()
+    path.unlink()
+    if is_there:
+        path.touch()
+    log.write_bytes(content)
+    assert_refused(path, "it is empty or missing, but its write-ahead log is not")
+    assert log.read_bytes() == content
+
+
+def test_what_only_the_log_holds_is_read_and_kept(path: Path) -> None:
+    end = (
+        "import os; from pathlib import Path; from detector.state.sqlite import SQLiteStore;"
+        "from detector.events.record import Identity;"
+        f"store = SQLiteStore.open(Path({str(path)!r}))"
+        "\nwith store.transaction(0) as t: t.remember(Identity('e', '1'))\nos._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", end], check=True)
+    assert path.with_name("state.sqlite3-wal").stat().st_size
+    path.with_name("state.sqlite3-shm").unlink()
+    with SQLiteStore.open(path) as store, store.transaction(0) as transaction:
+        assert not transaction.remember(Identity("e", "1"))
+
+
+def test_a_state_whose_making_was_cut_off_is_made_anew(path: Path) -> None:
+    # Until the log is in use, SQLite keeps a journal of what to undo.
+    make = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('CREATE TABLE t (x)'); c.execute('DROP TABLE t'); c.execute('VACUUM');"
+        "c.execute('PRAGMA cache_size = 1'); c.execute('BEGIN');"
+        "c.execute('CREATE TABLE half (x)');"
+        "c.executemany('INSERT INTO half VALUES (?)', [(bytes(3000),)] * 500); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", make, str(path)], check=True)
+    assert path.with_name("state.sqlite3-journal").stat().st_size
+    with SQLiteStore.open(path) as store:
+        assert store.alerts() == []
+
+
+def test_a_large_state_is_identified_but_not_read_through(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path)
+    *_, damage = pages(path)
+    damage()
+    monkeypatch.setattr(checks, "MAX_CHECKED_BYTES", path.stat().st_size - 1)
+    SQLiteStore.open(path).close()
+    change(path, "PRAGMA application_id = 7")
+    assert_refused(path, "another program's")
+    assert MAX_CHECKED_BYTES >= 100 << 20
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_state_that_another_program_has_locked_is_an_error_with_a_remedy(path: Path) -> None:
+    SQLiteStore.open(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("DELETE FROM seen")
+        assert_refused(path, "database is locked; end the other program that has it open")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_write_while_another_program_writes_is_an_error_and_can_be_repeated(path: Path) -> None:
+    with SQLiteStore.open(path) as store, closing(sqlite3.connect(path)) as other:
+        other.execute("DELETE FROM seen")
+        with pytest.raises(StateError, match="cannot be written: database is locked; end the"):
+            store.prune(0)
+        other.rollback()
+        store.prune(0)
+
+
+def test_damage_that_shows_while_running_is_an_error_with_a_remedy(path: Path) -> None:
+    fill(path)
+    with SQLiteStore.open(path) as store:
+        store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        whole = path.read_bytes()
+        with path.open("r+b") as file:
+            file.seek(PAGE)
+            file.write(b"\xff" * (len(whole) - PAGE))
+        store._connection.execute("PRAGMA shrink_memory")
+        with pytest.raises(StateError, match=r"is damaged: .*; restore it from a backup"):
+            store.quarantined()
+    path.write_bytes(whole)
+    SQLiteStore.open(path).close()
+
+
+def test_compacting_gives_back_the_space_of_what_was_dropped(path: Path) -> None:
+    fill(path)
+    with SQLiteStore.open(path) as store:
+        store.prune(1)
+        store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        before = path.stat().st_size
+        store.compact()
+        assert path.stat().st_size < before / 3
+        assert [kept.id for kept in store.alerts()] == [alert().id]
