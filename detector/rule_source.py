@@ -19,14 +19,13 @@ from detector.config import Config
 from detector.errors import Place, RuleError
 from detector.rules.correlation import Correlation
 from detector.rules.loader import (
-    SILENT_STATUSES,
     LoadedRules,
     load_placeholders,
     load_rules,
     rule_files_below,
     shipped_rules,
 )
-from detector.rules.rule import Described, Rule, Status
+from detector.rules.rule import SILENT_STATUSES, Described, Rule, Status
 from detector.rules.ruleset import RuleSet
 
 D = TypeVar("D", bound=Described)
@@ -140,8 +139,8 @@ def with_statuses(loaded: LoadedRules, statuses: Mapping[str, Status]) -> Loaded
         known: list[AnyRule] = [*loaded.rules, *loaded.correlations, *loaded.foreign]
         titles = {item.id: item.file.title for item in known}
         errors = [_unknown(rule_id, titles) for rule_id in statuses if rule_id not in titles]
-    silenced = {rule.id for rule in rules if rule.file.status in SILENT_STATUSES}
-    silenced |= {item.id for item in correlations if item.file.status in SILENT_STATUSES}
+    given: list[AnyRule] = [*rules, *correlations]
+    silenced = {item.id for item in given if not item.file.is_in_force}
     errors += [
         RuleError(
             f"rule_status silences {member}, a member of the correlation {item.id}, which could"
@@ -150,15 +149,15 @@ def with_statuses(loaded: LoadedRules, statuses: Mapping[str, Status]) -> Loaded
             remedy="silence both, or neither",
         )
         for item in correlations
-        if item.id not in silenced
+        if item.file.is_in_force
         for member in item.members
         if member in silenced
     ]
     # As the loader does it: what a status silences is checked, and not in force.
     return replace(
         loaded,
-        rules=[rule for rule in rules if rule.file.status not in SILENT_STATUSES],
-        correlations=[item for item in correlations if item.file.status not in SILENT_STATUSES],
+        rules=[rule for rule in rules if rule.file.is_in_force],
+        correlations=[item for item in correlations if item.file.is_in_force],
         errors=errors,
     )
 
@@ -252,7 +251,7 @@ class RuleSource:
         return loaded
 
     def fingerprint(self) -> Fingerprint:
-        """Return the marks of all files that are read; costs one `stat` for each."""
+        """Return the marks of all files that are read; costs some system calls for each."""
         return {path: _mark(path) for path in self._files()}
 
     def _files(self) -> Iterator[str]:

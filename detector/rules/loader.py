@@ -19,9 +19,6 @@ from detector.typed_document import convert
 
 RULE_SUFFIXES = (".yml", ".yaml")
 
-SILENT_STATUSES = frozenset({"deprecated", "unsupported"})
-"""Sigma's words for rules that are kept for reference; they are checked, but not loaded."""
-
 MAX_CHAIN = 16
 """Correlations of correlations of correlations: the specification's example has two levels."""
 
@@ -139,7 +136,7 @@ class _Loading:
             tree = with_exceptions(
                 rule.tree, [item for item in loaded.filters if item.is_about(rule)]
             )
-            if rule.file.status not in SILENT_STATUSES:
+            if rule.file.is_in_force:
                 target = loaded.rules if rule.file.logsource.is_cloudtrail else loaded.foreign
                 target.append(replace(rule, tree=tree))
         self._resolve_correlations()
@@ -162,7 +159,7 @@ class _Loading:
         ids = {identity: identity for identity in described}
         ids |= {name: identity for identity, name in described.items() if name}
         files = [*(rule.file for rule in self._rules), *(file for file, _ in self._correlations)]
-        silent = {file.identity for file in files if file.status in SILENT_STATUSES}
+        silent = {file.identity for file in files if not file.is_in_force}
         chains: dict[str, tuple[str, ...]] = {}
         for file, document in self._correlations:
             try:
@@ -172,19 +169,15 @@ class _Loading:
                 self.loaded.errors.append(error)
                 continue
             chains[correlation.id] = found
-            if file.status not in SILENT_STATUSES:
+            if file.is_in_force:
                 self.loaded.correlations.append(correlation)
         self._refuse_chains_that_shrink()
         for correlation in list(self.loaded.correlations):
             if _depth(correlation.id, chains, MAX_CHAIN) > MAX_CHAIN:
-                self.loaded.correlations.remove(correlation)
-                assert correlation.document is not None  # noqa: S101 - it was read from one
-                self.loaded.errors.append(
-                    RuleError(
-                        "the correlation refers to itself, or through more than"
-                        f" {MAX_CHAIN} others",
-                        place=correlation.document.place(["correlation", "rules"]),
-                    )
+                self._refuse(
+                    correlation,
+                    f"the correlation refers to itself, or through more than {MAX_CHAIN} others",
+                    ["correlation", "rules"],
                 )
 
     def _refuse_chains_that_shrink(self) -> None:
@@ -193,17 +186,26 @@ class _Loading:
         for correlation in list(self.loaded.correlations):
             for position, member in enumerate(correlation.members):
                 if member in by_id and not by_id[member].only_grows:
-                    self.loaded.correlations.remove(correlation)
-                    assert correlation.document is not None  # noqa: S101 - it was read from one
-                    self.loaded.errors.append(
-                        RuleError(
-                            f"{correlation.file.correlation.rules[position]} may cease to fire when"
-                            " another event comes in, so nothing can be built on it",
-                            place=correlation.document.place(["correlation", "rules", position]),
-                            remedy="name a correlation that counts, with gt or gte alone",
-                        )
+                    self._refuse(
+                        correlation,
+                        f"{correlation.file.correlation.rules[position]} may cease to fire when"
+                        " another event comes in, so nothing can be built on it",
+                        ["correlation", "rules", position],
+                        remedy="name a correlation that counts, with gt or gte alone",
                     )
                     break
+
+    def _refuse(
+        self,
+        correlation: Correlation,
+        message: str,
+        keys: Sequence[Key],
+        remedy: str | None = None,
+    ) -> None:
+        assert correlation.document is not None  # noqa: S101 - it was read from one
+        place = correlation.document.place(keys)
+        self.loaded.correlations.remove(correlation)
+        self.loaded.errors.append(RuleError(message, place=place, remedy=remedy))
 
 
 def _members(

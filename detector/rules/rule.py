@@ -16,6 +16,9 @@ Level = Literal["informational", "low", "medium", "high", "critical"]
 Status = Literal["stable", "test", "experimental", "deprecated", "unsupported"]
 ComparisonOperator = Literal["GreaterThanOrEqualToThreshold", "GreaterThanThreshold"]
 
+SILENT_STATUSES = frozenset({"deprecated", "unsupported"})
+"""Sigma's words for rules that are kept for reference; they are checked, but not loaded."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TITLES = uuid.UUID("6f1b2c1e-7f0a-4d0e-9f39-5a1d4b6f7c20")
 """The namespace of ids that titles stand for."""
@@ -133,6 +136,11 @@ class Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def identity(self) -> str:
         """The id, or the one that the title stands for."""
         return self.id or str(uuid.uuid5(_TITLES, self.title))
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the rule is loaded, rather than only checked."""
+        return self.status not in SILENT_STATUSES
 
 
 class RuleFile(Described, frozen=True, kw_only=True):

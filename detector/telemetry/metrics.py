@@ -13,8 +13,7 @@ from detector import __version__
 from detector.accounting import OUTCOMES
 from detector.pipeline import Processed
 from detector.rule_source import ReloadResult, all_rules
-from detector.rules.loader import SILENT_STATUSES
-from detector.rules.rule import Status
+from detector.rules.rule import SILENT_STATUSES, Status
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery
 from detector.state.store import OutboxCounts
