@@ -16,10 +16,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from detector.counting.context import (
+    LATE_AFTER_SECONDS,
+    MAX_GROUPS_PER_RULE,
+    QUIET_SECONDS,
+    RETENTION_SECONDS,
+)
 from detector.document import Document, Key, read
 from detector.envelopes.log_file import MAX_INFLATED_BYTES, MAX_VALUES
 from detector.errors import ConfigError, Place
-from detector.pipeline import LATE_AFTER_SECONDS
 from detector.rules.loader import shipped_rules
 from detector.rules.rule import Status
 from detector.typed_document import convert
@@ -141,7 +146,8 @@ SinkConfig = StdoutSinkConfig | WebhookSinkConfig | SNSSinkConfig
 class StateConfig(Section, frozen=True, kw_only=True):
     """Where the durable state lies, and how long what is done with is kept.
 
-    The default of 14 days is SQS's longest retention: no queue can bring an event twice that lie
+    That are the events seen, and alerts that were sent; for windows see `WindowsConfig`. The
+    default of 14 days is SQS's longest retention: no queue can bring an event twice that lie
     further apart.
     """
 
@@ -157,27 +163,44 @@ class AlertsConfig(Section, frozen=True, kw_only=True):
 
     An event that CloudTrail delivered more than `late_after_seconds` after it happened is late. An
     alert that was sent is sent again, with its later events, `update_interval_seconds` after the
-    last time at the earliest.
+    last time at the earliest. Windows over the threshold between which less than `quiet_seconds`
+    pass are one episode; it is resolved when it has been quiet for so long.
     """
 
     late_after_seconds: float = LATE_AFTER_SECONDS
     update_interval_seconds: float = 60.0
+    quiet_seconds: float = QUIET_SECONDS
 
     def __post_init__(self) -> None:
-        _positive(self, "late_after_seconds", "update_interval_seconds")
+        _positive(self, "late_after_seconds", "update_interval_seconds", "quiet_seconds")
+
+
+class WindowsConfig(Section, frozen=True, kw_only=True):
+    """How long windows wait for late events, by event time.
+
+    A window is retained until events of so many seconds after its end have been delivered. What
+    comes later still raises an alert of its own.
+    """
+
+    retention_seconds: float = RETENTION_SECONDS
+
+    def __post_init__(self) -> None:
+        _positive(self, "retention_seconds")
 
 
 class LimitsConfig(Section, frozen=True, kw_only=True):
-    """Caps that bound memory; reaching one rejects the payload and is counted."""
+    """Caps that bound memory; reaching one is counted, and a payload that does is rejected."""
 
     max_inflated_bytes: int = MAX_INFLATED_BYTES
     max_values: int = MAX_VALUES
     max_deliveries_in_hand: int = 64
     max_bytes_in_hand: int = 64 << 20
+    max_groups_per_rule: int = MAX_GROUPS_PER_RULE
+    """Groups of a rule that are counted apart; the others are counted together."""
 
     def __post_init__(self) -> None:
         names = ("max_inflated_bytes", "max_values", "max_deliveries_in_hand", "max_bytes_in_hand")
-        _positive(self, *names)
+        _positive(self, *names, "max_groups_per_rule")
 
 
 class TelemetryConfig(Section, frozen=True, kw_only=True):
@@ -215,6 +238,7 @@ class Config(Section, frozen=True, kw_only=True):
     rule_status: dict[str, Status] = {}
     state: StateConfig = StateConfig()
     alerts: AlertsConfig = AlertsConfig()
+    windows: WindowsConfig = WindowsConfig()
     limits: LimitsConfig = LimitsConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     log: LogConfig = LogConfig()

@@ -1,4 +1,4 @@
-"""What one delivery causes: matches, counted windows, alerts in the outbox, in one transaction.
+"""What deliveries cause: matches, counted windows, alerts in the outbox, in one transaction.
 
 The same pipeline runs in the service and in a replay; only the store and the clock differ.
 """
@@ -6,44 +6,60 @@ The same pipeline runs in the service and in a replay; only the store and the cl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import msgspec
+
 from detector.accounting import Accounting
-from detector.alerts.alert import Alert
-from detector.counting import Counting
-from detector.matching import Limits, PayloadMatches, Rejection, match_payload
+from detector.alerts.silence import Silence
+from detector.counting.batch import Batch
+from detector.counting.context import Clock, Context, Settings, Told
+from detector.counting.retention import CLOCK, expire, moved, retained
+from detector.events.record import Event
+from detector.matching import PayloadMatches, Rejection, match_payload
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery
-from detector.state.store import Quarantined, Store, Transaction
-from detector.windows.aligned import Verdict
+from detector.state.store import Quarantined, Seen, Store
 
-LATE_AFTER_SECONDS = 900.0
-"""CloudTrail delivers after some five minutes on average; three times that is out of the ordinary.
-Smaller, and common delays are called late; larger, and an outage goes unremarked."""
+__all__ = ["Outcome", "Pipeline", "Processed", "Settings"]
 
+DIFFERING_COPY = "differing_copy"
+"""The reason under which a second body of an event is kept that differs from the first one's."""
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How alerts are made. `sinks` are the names of those that get them; times are in seconds."""
+AHEAD_SECONDS = 60.0
+"""How much later than its arrival an event may claim to be: clocks differ by that much."""
 
-    sinks: Sequence[str] = ()
-    late_after: float = LATE_AFTER_SECONDS
-    update_interval: float = 60.0
-    limits: Limits = field(default_factory=Limits)
+TIMERS_AT_ONCE = 500
+"""Timers handled in one transaction, so that none holds up what comes in for long."""
+
+EXPIRED_AT_ONCE = 500
+"""States dropped in one transaction, for the same reason."""
+
+MINUTE = 60.0
+
+END_OF_TIME = float(1 << 40)
+"""A watermark later than any event's time."""
 
 
 @dataclass(slots=True)
 class Processed:
-    """What became of one delivery."""
+    """What became of one delivery.
+
+    `ages` are the seconds from eventTime to CloudTrail's delivery, of each match where it is known;
+    `ahead` counts the events that claim to be in the future, `differing` the second copies whose
+    content is not that of the first.
+    """
 
     accounting: Accounting = field(default_factory=Accounting)
     skipped: Counter[str] = field(default_factory=Counter)
     rejections: list[Rejection] = field(default_factory=list)
-    alerts: list[tuple[Verdict, Alert]] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
-    """Seconds from eventTime to CloudTrail's delivery, of each match where it is known."""
     late: int = 0
+    beyond_retention: int = 0
+    ahead: int = 0
+    differing: int = 0
 
     @property
     def is_understood(self) -> bool:
@@ -51,69 +67,203 @@ class Processed:
         return all(rejection.index is not None for rejection in self.rejections)
 
 
-class Pipeline:
-    """Rules and settings over a store.
+@dataclass(slots=True)
+class Outcome:
+    """What became of several deliveries, in their order, and of the alerts that they caused.
 
-    `rules` may be replaced at any time, from any thread: a delivery that is being processed is
-    processed to its end by the set that it began with.
+    `overflowed` counts matches in the group of all groups beyond the cap, by rule.
     """
 
-    def __init__(self, rules: RuleSet, store: Store, settings: Settings) -> None:
+    deliveries: list[Processed] = field(default_factory=list)
+    told: Sequence[Told] = ()
+    overflowed: Mapping[str, int] = field(default_factory=dict)
+
+
+class Pipeline:
+    """Rules, silences and settings over a store.
+
+    `rules` and `silences` may be replaced at any time, from any thread: what is being processed is
+    processed to its end by those with which it began.
+    """
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        store: Store,
+        settings: Settings,
+        silences: Sequence[Silence] = (),
+    ) -> None:
         self.rules = rules
+        self.silences = silences
         self._store = store
         self._settings = settings
+        self._clock = store.load(CLOCK, Clock) or Clock()
+        self._kept_clock = self._clock
+        self._begun: RuleSet | None = None
+        self._now = 0.0
 
-    def process(self, delivery: Delivery, now: float) -> Processed:
+    @property
+    def watermark(self) -> float:
+        """Up to when all events should be there, in seconds of event time."""
+        return self._clock.watermark
+
+    def process(self, deliveries: Sequence[Delivery], now: float | None = None) -> Outcome:
         """Match, count and commit; return only when everything is durable.
 
-        A delivery that changes nothing costs no transaction. Processing the same delivery again,
-        after a crash or a second copy, changes nothing but the account.
+        Deliveries that change nothing cost no transaction. Processing the same one again, after a
+        crash or a second copy, changes nothing but the account. `now` is the time of arrival, in
+        seconds; without it that of the latest event.
 
         Raises:
-            StateError: nothing was committed; the delivery must not be acknowledged.
+            StateError: nothing was committed; no delivery must be acknowledged.
         """
         rules = self.rules
-        parts = [
-            match_payload(payload, rules, self._settings.limits) for payload in delivery.payloads
-        ]
-        processed = Processed()
-        for part in parts:
-            processed.accounting.add(part.accounting)
-            processed.skipped += part.skipped
-            processed.rejections += part.rejections
-        quarantined = [item for item in processed.rejections if item.index is not None]
-        if quarantined or delivery.positions or any(part.events for part in parts):
+        outcome = Outcome()
+        parts: list[list[PayloadMatches]] = []
+        for delivery in deliveries:
+            parts.append(
+                [
+                    match_payload(payload, rules, self._settings.limits)
+                    for payload in delivery.payloads
+                ]
+            )
+            outcome.deliveries.append(_account_of(parts[-1]))
+        now = self._arrival(parts) if now is None else now
+        self._now = max(self._now, now)
+        self._move(deliveries, parts, now)
+        if any(map(_changes_something, deliveries, parts)):
+            with self._transaction(rules, now) as (context, batch):
+                for delivery, found, processed in zip(
+                    deliveries, parts, outcome.deliveries, strict=True
+                ):
+                    self._count(delivery, found, processed, context, batch)
+                batch.finish()
+            outcome.told, outcome.overflowed = context.told, context.overflowed
+        return outcome
+
+    def advance(self, now: float) -> Sequence[Told]:
+        """Do what was put off until now; return what became of alerts.
+
+        Raises:
+            StateError: some of it was not done.
+        """
+        told: list[Told] = []
+        is_new = self._begun is not self.rules
+        while is_new or self._store.due_timers(self._clock.watermark, now, 1):
+            is_new = False
+            with self._transaction(self.rules, now) as (context, batch):
+                batch.finish()
+            told += context.told
+        return told
+
+    def close(self) -> None:
+        """Decide what waits for events that may still come: there are none.
+
+        Alarms are evaluated for the minute in which the last events arrived.
+        """
+        self._clock = Clock(END_OF_TIME, self._clock.horizon)
+        self.advance(self._now + MINUTE)
+
+    def retire(self, now: float) -> None:
+        """Drop the states of windows that are past their retention.
+
+        Raises:
+            StateError: not all of them were dropped.
+        """
+        self._clock = clock = retained(self._clock, self._settings)
+        while keys := self._store.expired(clock.horizon, EXPIRED_AT_ONCE):
             with self._store.transaction(now) as transaction:
-                self._count(rules, transaction, parts, processed)
-                for item in quarantined:
-                    transaction.quarantine(_quarantined(delivery.source, item))
-                for position in delivery.positions:
-                    transaction.save_position(position)
-        return processed
+                # Kept before anything goes: what comes late must not find a window half empty.
+                transaction.save(CLOCK, clock)
+                expire(transaction, keys, self._settings)
+            self._kept_clock = clock
+
+    def _arrival(self, parts: Sequence[Sequence[PayloadMatches]]) -> float:
+        times = (event.time for found in parts for part in found for event, _ in part.events)
+        return max(self._now, *times, 0.0)
+
+    @contextmanager
+    def _transaction(self, rules: RuleSet, now: float) -> Iterator[tuple[Context, Batch]]:
+        """Open a transaction in which what was put off until now is done first."""
+        clock = self._clock
+        due = self._store.due_timers(clock.watermark, now, TIMERS_AT_ONCE)
+        with self._store.transaction(now) as transaction:
+            context = Context(rules, transaction, self._settings, self.silences, clock, now)
+            batch = Batch(context)
+            if self._begun is not rules:
+                batch.begin()
+            batch.look(due)
+            yield context, batch
+            if clock != self._kept_clock:
+                transaction.save(CLOCK, clock)
+        self._begun = rules
+        self._kept_clock = clock
+
+    def _move(
+        self, deliveries: Sequence[Delivery], parts: Sequence[Sequence[PayloadMatches]], now: float
+    ) -> None:
+        seen: list[float] = []
+        for delivery, found in zip(deliveries, parts, strict=True):
+            for payload, part in zip(delivery.payloads, found, strict=True):
+                if payload.delivered_at is not None:
+                    seen.append(payload.delivered_at)
+                else:
+                    seen += [event.time for event, _ in part.events]
+        self._clock = moved(self._clock, seen, now, self._settings.late_after)
 
     def _count(
         self,
-        rules: RuleSet,
-        transaction: Transaction,
+        delivery: Delivery,
         parts: Sequence[PayloadMatches],
         processed: Processed,
+        context: Context,
+        batch: Batch,
     ) -> None:
-        counting = Counting(rules, transaction, self._settings.late_after)
-        for part in parts:
+        transaction = context.transaction
+        beyond = context.beyond_retention
+        for part, payload in zip(parts, delivery.payloads, strict=True):
             for event, matching in part.events:
-                if not transaction.remember(event.identity):
+                seen = transaction.remember(event.identity, event.digest)
+                if seen is not Seen.NEW:
                     processed.accounting.matched -= 1
                     processed.accounting.duplicate += 1
+                    if seen is Seen.DIFFERENT:
+                        processed.differing += 1
+                        transaction.quarantine(_differing(delivery.source, payload.origin, event))
                     continue
-                observation = counting.observe(event, matching)
+                observation = batch.observe(event, matching)
                 processed.late += observation.is_late
+                processed.ahead += event.time > context.now + AHEAD_SECONDS
                 if event.age is not None:
                     processed.ages.append(event.age)
-        for verdict, rule, alert in counting.results():
-            sinks = self._settings.sinks if rule.notifies else ()
-            transaction.save_alert(alert, sinks, self._settings.update_interval)
-            processed.alerts.append((verdict, alert))
+        processed.beyond_retention += context.beyond_retention - beyond
+        for item in processed.rejections:
+            if item.index is not None:
+                transaction.quarantine(_quarantined(delivery.source, item))
+        for position in delivery.positions:
+            transaction.save_position(position)
+
+
+def _account_of(parts: Sequence[PayloadMatches]) -> Processed:
+    processed = Processed()
+    for part in parts:
+        processed.accounting.add(part.accounting)
+        processed.skipped += part.skipped
+        processed.rejections += part.rejections
+    return processed
+
+
+def _changes_something(delivery: Delivery, parts: Sequence[PayloadMatches]) -> bool:
+    return bool(delivery.positions) or any(
+        part.events or any(item.index is not None for item in part.rejections) for part in parts
+    )
 
 
 def _quarantined(source: str, item: Rejection) -> Quarantined:
     return Quarantined(source, item.origin, item.index or 0, item.reason, item.body)
+
+
+def _differing(source: str, origin: str, event: Event) -> Quarantined:
+    """Return what is kept of a second body: its own place in the quarantine is its content."""
+    place = int.from_bytes(event.digest[:7])
+    return Quarantined(source, origin, place, DIFFERING_COPY, msgspec.json.encode(event.record))

@@ -12,6 +12,8 @@ import msgspec
 
 from detector.accounting import Accounting
 from detector.alerts.alert import Alert
+from detector.counting.current import current_alerts
+from detector.envelopes.log_file import delivery_time
 from detector.matching import Rejection
 from detector.pipeline import Pipeline, Settings
 from detector.rules.ruleset import RuleSet
@@ -29,11 +31,14 @@ class Replay:
     rejections: list[Rejection] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     files: int = 0
+    differing: int = 0
+    """Second copies of events whose content is not that of the first."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the document that `detector replay --format json` prints."""
         return {
             "records": self.accounting.as_json(),
+            "differing_copies": self.differing,
             "skipped": dict(sorted(self.skipped.items())),
             "rejected": [
                 {
@@ -56,20 +61,29 @@ def replay(
 ) -> Replay:
     """Run files, and the log files of folders, through the pipeline with a state in memory.
 
-    `on_file` is called before each file is read.
+    Files are taken in the order of the delivery times in their names, which are the clock by which
+    sliding windows are evaluated; one whose name tells no time arrives with its latest event. All
+    windows are retained. `on_file` is called before each file is read.
     """
     result = Replay()
     with SQLiteStore.in_memory() as store:
         pipeline = Pipeline(rules, store, settings)
-        for path in files_of(paths):
+        for path in sorted(files_of(paths), key=lambda path: delivery_time(path.name) or 0.0):
             on_file(path)
             payload = read_payload(path, settings.limits.max_inflated_bytes)
-            processed = pipeline.process(Delivery("replay", [payload], received_at=0.0), now=0.0)
+            if payload.delivered_at is not None:
+                pipeline.advance(payload.delivered_at)
+            outcome = pipeline.process(
+                [Delivery("replay", [payload], received_at=0.0)], payload.delivered_at
+            )
+            (processed,) = outcome.deliveries
             result.files += 1
             result.accounting.add(processed.accounting)
             result.skipped += processed.skipped
             result.rejections += processed.rejections
-        result.alerts = store.alerts()
+            result.differing += processed.differing
+        pipeline.close()
+        result.alerts = [item for item in current_alerts(store) if item.state != "withdrawn"]
     return result
 
 

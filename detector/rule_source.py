@@ -7,7 +7,6 @@ statuses make of the rules, how two sets of rules differ. `RuleSource` alone tou
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -203,12 +202,10 @@ class RuleSource:
         paths: Sequence[Path],
         placeholders: Path | None = None,
         statuses: Mapping[str, Status] | None = None,
-        retention: float = math.inf,
     ) -> None:
         self._paths = paths
         self._placeholders = placeholders
         self._statuses = statuses or {}
-        self._retention = retention
 
     @classmethod
     def of(cls, config: Config) -> RuleSource:
@@ -217,7 +214,6 @@ class RuleSource:
             [Path(path) for path in config.rules] or [shipped_rules()],
             Path(config.placeholders) if config.placeholders is not None else None,
             config.rule_status,
-            config.state.retention_seconds,
         )
 
     def read(self) -> RulesRead:
@@ -237,18 +233,7 @@ class RuleSource:
             place = Place(str(error.filename)) if error.filename else None
             fault = RuleError(f"the rules cannot be read: {error.strerror}", place=place)
             return LoadedRules(errors=[fault])
-        loaded = with_statuses(loaded, self._statuses)
-        loaded.errors.extend(
-            RuleError(
-                f"the timespan {item.file.correlation.timespan} is longer than"
-                f" state.retention_seconds, {self._retention:.0f}",
-                place=Place(item.path),
-                remedy="keep the state for longer, or look back less far",
-            )
-            for item in loaded.correlations
-            if item.timespan > self._retention
-        )
-        return loaded
+        return with_statuses(loaded, self._statuses)
 
     def fingerprint(self) -> Fingerprint:
         """Return the marks of all files that are read; costs some system calls for each."""

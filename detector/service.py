@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ import structlog
 import uvloop
 
 from detector.alerts.text import clean
+from detector.clock import SteadyClock
 from detector.config import (
     Config,
     DirectorySourceConfig,
@@ -40,12 +40,16 @@ from detector.sources.delivery import Delivery, Source
 from detector.sources.directory import DirectorySource
 from detector.sources.s3_sqs import S3SQSSource
 from detector.state.sqlite import SQLiteStore
+from detector.state.store import Store
 from detector.state.worker import StateWorker
 from detector.telemetry.metrics import Metrics
 from detector.telemetry.server import TelemetryServer
 
 PRUNE_SECONDS = 600.0
 """How often what is past its retention is dropped: often enough that each time takes little."""
+
+TICK_SECONDS = 1.0
+"""How often what was put off is looked for: alarms are evaluated each minute, and on time."""
 
 CANCEL_AGAIN_SECONDS = 5.0
 """Longer than anything that a cancelled task still has to do."""
@@ -75,6 +79,7 @@ class _Service:
         self._rule_files = Settling(rules.seen)
         self._reload_requested = asyncio.Event()
         self._store = store
+        self._clock = SteadyClock()
         self._state = StateWorker(store)
         self._metrics = Metrics()
         self._budget = Budget(
@@ -88,6 +93,7 @@ class _Service:
                 self._state,
                 self._metrics,
                 update_interval=config.alerts.update_interval_seconds,
+                now=self._clock.now,
             )
             for item in config.sinks
         ]
@@ -100,7 +106,8 @@ class _Service:
         """Start everything, wait for the first end, and stop everything."""
         stop = _stop_requested()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_requested.set)
-        self._metrics.rules_loaded(self._pipeline.rules, time.time())
+        self._metrics.rules_loaded(self._pipeline.rules, self._clock.now())
+        await self._mend_clock()
         await self._telemetry.start()
         try:
             for outbox in self._outboxes:
@@ -119,6 +126,7 @@ class _Service:
         sources = [_task(source.run(self._emit), source.name) for source in self._sources]
         workers = [
             _task(self._work(), "pipeline"),
+            _task(self._tick(), "timers"),
             _task(self._prune(), "retention"),
             _task(self._watch_rules(), "rules"),
             *(_task(outbox.run(), outbox.sink.name) for outbox in self._outboxes),
@@ -160,32 +168,64 @@ class _Service:
         self._deliveries.put_nowait(delivery)
 
     async def _work(self) -> None:
+        """Process what has come in, all of it that waits in one transaction."""
         while True:
-            delivery = await self._deliveries.get()
-            await self._process(delivery)
-            await self._budget.release(delivery.cost)
+            deliveries = [await self._deliveries.get()]
+            while not self._deliveries.empty():
+                deliveries.append(self._deliveries.get_nowait())
+            await self._process(deliveries)
+            for delivery in deliveries:
+                await self._budget.release(delivery.cost)
             self._metrics.in_hand(self._budget.bytes)
 
-    async def _process(self, delivery: Delivery) -> None:
-        processed = await self._state.call(lambda _: self._pipeline.process(delivery, time.time()))
-        self._metrics.processed(delivery, processed, time.time())
-        _log_rejections(delivery.source, processed.rejections)
-        if processed.is_understood:
-            await delivery.ack()
-        else:
-            await delivery.nack()
-        self._metrics.acknowledged(
-            delivery.source, "acked" if processed.is_understood else "nacked"
+    async def _process(self, deliveries: Sequence[Delivery]) -> None:
+        outcome = await self._state.call(
+            lambda _: self._pipeline.process(deliveries, self._clock.now())
         )
-        if processed.alerts:
-            for outbox in self._outboxes:
-                outbox.wake()
+        now = self._clock.now()
+        for delivery, processed in zip(deliveries, outcome.deliveries, strict=True):
+            self._metrics.processed(delivery, processed, now)
+            _log_rejections(delivery.source, processed.rejections)
+            if processed.is_understood:
+                await delivery.ack()
+            else:
+                await delivery.nack()
+            self._metrics.acknowledged(
+                delivery.source, "acked" if processed.is_understood else "nacked"
+            )
+        self._metrics.counted(outcome, min(item.received_at for item in deliveries), now)
+        self._metrics.watermark(self._pipeline.watermark)
+        if outcome.told:
+            self._wake_outboxes()
+
+    async def _tick(self) -> None:
+        """Do what was put off, when its time has come."""
+        while True:
+            told = await self._state.call(lambda _: self._pipeline.advance(self._clock.now()))
+            self._metrics.told(told)
+            if told:
+                self._wake_outboxes()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _wake_outboxes(self) -> None:
+        for outbox in self._outboxes:
+            outbox.wake()
+
+    async def _mend_clock(self) -> None:
+        mended = await self._state.call(lambda store: store.mend_clock(self._clock.now()))
+        if mended:
+            log.warning("the clock was set back: what was put off is due now", alerts=mended)
 
     async def _prune(self) -> None:
         while True:
-            before = time.time() - self._config.state.retention_seconds
-            await self._state.call(lambda store: store.prune(before))  # noqa: B023
+            await self._state.call(self._forget_the_past)
             await asyncio.sleep(PRUNE_SECONDS)
+
+    def _forget_the_past(self, store: Store) -> None:
+        now = self._clock.now()
+        self._pipeline.retire(now)
+        ahead = self._pipeline.watermark + self._config.windows.retention_seconds
+        store.prune(now - self._config.state.retention_seconds, ahead)
 
     async def _watch_rules(self) -> None:
         """Read the rules again when told to, and when their files have changed and come to rest."""
@@ -202,7 +242,7 @@ class _Service:
         self._rule_files.has_read(done.seen)
         if done.rules is not None:
             self._pipeline.rules = done.rules
-        self._metrics.rules_reloaded(done.result, self._pipeline.rules, time.time())
+        self._metrics.rules_reloaded(done.result, self._pipeline.rules, self._clock.now())
         _log_reload(done, reason, len(all_rules(self._pipeline.rules)))
 
     def _not_ready(self) -> list[str]:
@@ -281,6 +321,9 @@ def _settings(config: Config) -> Settings:
         sinks=[sink.name for sink in config.sinks],
         late_after=config.alerts.late_after_seconds,
         update_interval=config.alerts.update_interval_seconds,
+        quiet=config.alerts.quiet_seconds,
+        retention=config.windows.retention_seconds,
+        max_groups=config.limits.max_groups_per_rule,
         limits=Limits(config.limits.max_inflated_bytes, config.limits.max_values),
     )
 

@@ -12,20 +12,23 @@ KEY = WindowKey("rule", ("111122223333",), int(NOON), 300)
 
 def alert(actor: str = "alice", names: int = 1) -> Alert:
     """Return the IAM rule's alert for some events, each by an actor of another name."""
-    observations = [
-        Observation(
-            time=NOON + number,
-            event_id=f"e{number}",
-            is_late=False,
-            event_name="PutUserPolicy",
-            actor=f"{actor}{number or ''}",
-            source_ip="203.0.113.7",
-            region="us-east-1",
-            account="111122223333",
-            record=record(),
+    matches = [
+        (
+            Observation(
+                time=NOON + number,
+                event_id=f"e{number}",
+                is_late=False,
+                event_name="PutUserPolicy",
+                actor=f"{actor}{number or ''}",
+                source_ip="203.0.113.7",
+                region="us-east-1",
+                account="111122223333",
+                record=record(),
+            ),
+            None,
         )
         for number in range(names)
     ]
     rule = iam_rule()
-    state, _ = add(None, observations, rule.file.window.is_crossed_by)
+    state = add(None, matches, rule.file.window)
     return build_alert(rule, KEY, state)

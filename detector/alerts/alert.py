@@ -10,15 +10,16 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from detector.rules.correlation import Correlation, Threshold
-from detector.rules.rule import Level, Rule, Status
+from detector.rules.rule import Level, Notify, Rule, Status
+from detector.rules.window import WindowSettings
 from detector.windows.aligned import (
     GroupValue,
     WindowKey,
     WindowState,
     add,
-    is_late,
 )
 from detector.windows.correlated import Fired
+from detector.windows.episodes import Episode
 
 Comparison = Literal[
     "GreaterThanThreshold",
@@ -33,6 +34,15 @@ Comparison = Literal[
 _COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 
 
+AlertState = Literal["open", "resolved", "withdrawn"]
+"""Whether it goes on, has been quiet for long enough, or is true no more: events that came in later
+have undone what was said."""
+
+Counting = Literal["aligned", "sliding", "correlation", "single", "own"]
+"""What an alert is made from: an aligned or a sliding window, a correlation, one event that is
+older than the windows retained, or the detector itself."""
+
+
 class AlertWindow(msgspec.Struct, frozen=True):
     """The window's first second and the first one after it, RFC 3339 in UTC."""
 
@@ -40,29 +50,65 @@ class AlertWindow(msgspec.Struct, frozen=True):
     end: str
 
 
+class AlertEpisode(msgspec.Struct, frozen=True, kw_only=True):
+    """The windows that belong together; see `detector.windows.episodes`.
+
+    `id` is that of its first window's alert. `count` is of the events in all of its `windows`.
+    """
+
+    id: str
+    start: str
+    end: str
+    windows: int
+    count: int
+
+
+class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
+    """Which silence keeps an alert from being sent."""
+
+    reason: str
+    author: str
+    end: str
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One rule, one group, one window.
 
     `id` is made from these three alone, so that every copy of an alert carries the same one;
-    `revision` grows as more events of the same window arrive. The lists are sorted and bounded
-    (`detector.windows.aligned`), `count` is exact.
+    `revision`, which the state counts, grows whenever there is something new to say. The lists are
+    sorted and bounded (`detector.windows.bounded`), `truncated` names those that are not complete;
+    `count` is exact.
     """
 
     id: str
     revision: int
+    state: AlertState = "open"
     rule_id: str
     title: str
     status: Status
     """`stable`; or `test` or `experimental`: the rule is staged, and its alerts are not sent."""
     level: Level
     group: dict[str, GroupValue]
+    overflow: bool = False
+    """Whether it is of all groups beyond limits.max_groups_per_rule, counted together."""
+    counting: Counting = "aligned"
+    notify: Notify = "episode"
+    dedup_key: str = ""
+    """What a receiver should know an incident by: the same for all alerts that belong to it."""
+    episode: AlertEpisode | None = None
     window: AlertWindow
     count: int
+    statistic: str = "Sum"
     value: float
-    """What was compared with the threshold: the count, or what a correlation counts."""
+    """What was compared with the threshold: the count, or what a statistic makes of the events."""
     threshold: float
     comparison_operator: Comparison
     late: bool
+    beyond_retention: bool = False
+    """Whether it is of one event that came when its window was not retained any more."""
+    suppressed: Suppressed | None = None
+    reason: str = ""
+    """Why there is an alert, where count and threshold do not say it."""
     first_event_time: str
     last_event_time: str
     event_names: list[str]
@@ -71,6 +117,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     regions: list[str]
     accounts: list[str]
     event_ids: list[str]
+    truncated: list[str] = []
     controls: dict[str, str | dict[str, str]]
     tags: list[str]
     description: str
@@ -92,27 +139,84 @@ def build_alert(rule: Rule, key: WindowKey, state: WindowState) -> Alert:
         key,
         state,
         group_by=settings.group_by,
-        revision=state.revision,
-        value=state.count,
+        value=state.value or 0,
+        statistic=settings.statistic,
         limit=(settings.comparison_operator, settings.threshold),
-        late=is_late(state, settings.is_crossed_by),
+        late=state.is_late,
+    )
+
+
+def build_alarm_alert(
+    rule: Rule, key: WindowKey, state: WindowState | None, value: float, reason: str
+) -> Alert:
+    """Return the alert of a sliding window in ALARM; without a state no event caused it."""
+    state = state or WindowState(first_event_time=key.start, last_event_time=key.start)
+    alert = build_alert(rule, key, state)
+    return msgspec.structs.replace(
+        alert,
+        counting="sliding",
+        value=value,
+        reason=reason,
+        late=False,
+    )
+
+
+def build_single_alert(rule: Rule | Correlation, key: WindowKey, state: WindowState) -> Alert:
+    """Return the alert of one event whose window is not retained any more.
+
+    The count of its window is not known, so that it is told whatever the threshold is.
+    """
+    (_, event_id), (account, *_) = state.event_ids[0], [*state.accounts, ""]
+    identity = msgspec.json.encode(
+        [key.rule_id, key.group, key.start, key.period, event_id, account]
+    )
+    if isinstance(rule, Rule):
+        group_by: Sequence[str] = rule.file.window.group_by
+        limit: tuple[Comparison, float] = (
+            rule.file.window.comparison_operator,
+            rule.file.window.threshold,
+        )
+    else:
+        group_by = rule.file.correlation.group_by
+        limit = _limit(rule.file.correlation.condition, len(rule.members))
+    alert = _alert(
+        rule,
+        key,
+        state,
+        group_by=group_by,
+        value=1,
+        statistic="Sum",
+        limit=limit,
+        late=True,
+    )
+    return msgspec.structs.replace(
+        alert,
+        id=hashlib.sha256(identity).hexdigest()[:32],
+        counting="single",
+        beyond_retention=True,
+        reason="The event came when its window was not retained any more: how many others there"
+        " are in it is not known",
     )
 
 
 def build_correlation_alert(correlation: Correlation, key: WindowKey, fired: Fired) -> Alert:
     """Return the alert of a bucket in which a correlation fired."""
-    state, _ = add(None, fired.contributing, lambda _: False)
+    state = add(None, ((item, None) for item in fired.contributing), _COUNTED)
     settings = correlation.file.correlation
-    return _alert(
+    alert = _alert(
         correlation,
         key,
         msgspec.structs.replace(state, count=state.count + fired.bucket.overflow),
         group_by=settings.group_by,
-        revision=fired.bucket.revision,
         value=fired.number,
+        statistic=settings.type,
         limit=_limit(settings.condition, len(correlation.members)),
         late=fired.is_late,
     )
+    return msgspec.structs.replace(alert, counting="correlation")
+
+
+_COUNTED = WindowSettings()
 
 
 def _limit(condition: Threshold | None, members: int) -> tuple[Comparison, float]:
@@ -130,38 +234,82 @@ def _alert(
     state: WindowState,
     *,
     group_by: Sequence[str],
-    revision: int,
     value: float,
+    statistic: str,
     limit: tuple[Comparison, float],
     late: bool,
 ) -> Alert:
+    overflow = bool(group_by) and not key.group
+    identity = alert_id(key)
     return Alert(
-        id=alert_id(key),
-        revision=revision,
+        id=identity,
+        revision=0,
         rule_id=rule.id,
         title=rule.file.title,
         status=rule.file.status,
         level=rule.file.level,
-        group=dict(zip(group_by, key.group, strict=True)),
+        group={} if overflow else dict(zip(group_by, key.group, strict=True)),
+        overflow=overflow,
+        notify=rule.file.notify,
+        dedup_key=identity,
         window=AlertWindow(utc(key.start), utc(key.end)),
-        count=state.count,
+        statistic=statistic,
         value=value,
         threshold=limit[1],
         comparison_operator=limit[0],
-        late=late,
-        first_event_time=utc(state.first_event_time),
-        last_event_time=utc(state.last_event_time),
-        event_names=sorted(state.event_names),
-        actors=sorted(state.actors),
-        source_ips=sorted(state.source_ips),
-        regions=sorted(state.regions),
-        accounts=sorted(state.accounts),
-        event_ids=[event_id for _, event_id in state.event_ids],
         controls=dict(rule.file.controls),
         tags=list(rule.file.tags),
         description=rule.file.description,
         runbook=rule.file.runbook,
-        evidence=[item.record for item in state.evidence],
+        **{**detail(state), "late": late},
+    )
+
+
+def refreshed(alert: Alert, state: WindowState) -> Alert:
+    """Return the alert of an aligned window as the window is now."""
+    return msgspec.structs.replace(alert, value=state.value or 0, **detail(state))
+
+
+def detail(state: WindowState) -> dict[str, Any]:
+    """Return the fields of an alert that say which events there are, and who caused them."""
+    event_ids = [event_id for _, event_id in (*state.event_ids, *state.last_event_ids)]
+    truncated = list(state.sampled)
+    if len(event_ids) < state.count:
+        truncated.append("event_ids")
+    return {
+        "count": state.count,
+        "late": state.is_late,
+        "first_event_time": utc(state.first_event_time),
+        "last_event_time": utc(state.last_event_time),
+        "event_names": sorted(state.event_names),
+        "actors": sorted(state.actors),
+        "source_ips": sorted(state.source_ips),
+        "regions": sorted(state.regions),
+        "accounts": sorted(state.accounts),
+        "event_ids": event_ids,
+        "truncated": truncated,
+        "evidence": [item.record for item in (*state.evidence, *state.last_evidence)],
+    }
+
+
+def with_episode(
+    alert: Alert, key: WindowKey, episode: Episode, count: int, sent_window: int
+) -> Alert:
+    """Return an alert as part of an episode, of so many events.
+
+    `sent_window` is the start of the window by whose alert receivers know the episode.
+    """
+    each = alert.notify != "episode"
+    return msgspec.structs.replace(
+        alert,
+        dedup_key=alert.id if each else alert_id(msgspec.structs.replace(key, start=sent_window)),
+        episode=AlertEpisode(
+            id=alert_id(msgspec.structs.replace(key, start=episode.first)),
+            start=utc(episode.first),
+            end=utc(episode.end(key.period)),
+            windows=len(episode.windows) + episode.earlier,
+            count=count + episode.earlier_count,
+        ),
     )
 
 

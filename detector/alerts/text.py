@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Literal
+
+import msgspec
 
 from detector.alerts.alert import Alert
 
@@ -10,16 +13,28 @@ MAX_LISTED = 5
 """Names shown of a kind; the JSON form has all that the window kept."""
 
 
-def alert_text(alert: Alert, *, is_update: bool = False) -> str:
+NotificationKind = Literal["raised", "updated", "resolved"]
+"""What a receiver should do: page somebody, add to what it has shown, or close it."""
+
+
+def alert_json(alert: Alert, kind: NotificationKind) -> bytes:
+    """Return an alert for a machine: its fields, and before them what to do with it."""
+    return b'{"kind":"' + kind.encode() + b'",' + msgspec.json.encode(alert)[1:]
+
+
+def alert_text(alert: Alert, kind: NotificationKind = "raised") -> str:
     """Return some lines that say what happened, where, who did it, and what to do first.
 
-    `is_update` says that the reader has seen the alert before, with fewer events.
     Names chosen by whoever called AWS are stripped of control characters, so that none of them can
     move a terminal's cursor or write a line of its own.
     """
-    news = " (update)" if is_update else ""
+    news = _NEWS[kind]
+    if alert.state == "withdrawn":
+        news = " (withdrawn: later events have undone it)"
     if alert.status != "stable":
         news += f" (staged: {alert.status})"
+    if alert.overflow:
+        news += " (all groups beyond the limit)"
     late = ", late" if alert.late else ""
     group = ", ".join(f"{key} {value}" for key, value in alert.group.items())
     window = f"{alert.window.start} to {alert.window.end}"
@@ -28,13 +43,37 @@ def alert_text(alert: Alert, *, is_update: bool = False) -> str:
         ("who", _listed(alert.actors)),
         ("from", _listed(alert.source_ips)),
         ("where", ", ".join(filter(None, [clean(group), _listed(alert.regions)]))),
-        ("window", f"{window}, threshold {alert.threshold}{late}"),
+        ("window", f"{window}, threshold {alert.threshold:g}{late}"),
+        ("episode", _episode(alert)),
+        ("silence", _silence(alert)),
+        ("why", clean(alert.reason)),
         ("events", f"{alert.first_event_time} to {alert.last_event_time}"),
         ("runbook", clean(alert.runbook)),
         ("alert", alert.id),
     ]
     title = f"[{alert.level.upper()}] {clean(alert.title)}{news}"
     return "\n".join([title, *(f"  {name:<8} {value}" for name, value in rows if value)])
+
+
+_NEWS: dict[NotificationKind, str] = {
+    "raised": "",
+    "updated": " (update)",
+    "resolved": " (resolved)",
+}
+
+
+def _episode(alert: Alert) -> str:
+    episode = alert.episode
+    if episode is None or episode.windows == 1:
+        return ""
+    return f"{episode.windows} windows since {episode.start}, {episode.count} events, {episode.id}"
+
+
+def _silence(alert: Alert) -> str:
+    silence = alert.suppressed
+    if silence is None:
+        return ""
+    return clean(f"not sent, by {silence.author} until {silence.end}: {silence.reason}")
 
 
 def clean(text: str) -> str:

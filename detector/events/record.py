@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -32,13 +32,15 @@ class Event:
     """A matched record.
 
     `time` is its eventTime and `delivered_at` the moment of CloudTrail's delivery, both in seconds
-    since the epoch; the latter is None where nothing tells it.
+    since the epoch; the latter is None where nothing tells it. `digest` is that of its content,
+    whatever the order of its keys.
     """
 
     record: Mapping[str, Any]
     identity: Identity
     time: float
     delivered_at: float | None
+    digest: bytes
 
     @property
     def age(self) -> float | None:
@@ -75,7 +77,9 @@ def event_of(record: Mapping[str, Any], delivered_at: float | None) -> Event:
     Raises:
         PayloadError: `no_event_time`.
     """
-    return Event(record, _identity(record), _event_time(record), delivered_at)
+    content = msgspec.json.encode(record, order="deterministic")
+    digest = hashlib.sha256(content).digest()
+    return Event(record, _identity(record, digest), _event_time(record), delivered_at, digest[:16])
 
 
 LATEST_SECONDS = 1 << 33
@@ -84,13 +88,25 @@ LATEST_SECONDS = 1 << 33
 _RECORD = msgspec.json.Decoder(dict[str, Any])
 
 
-def _identity(record: Mapping[str, Any]) -> Identity:
+def _identity(record: Mapping[str, Any], digest: bytes) -> Identity:
+    """Return what a record is known by.
+
+    CloudTrail corrects a record that it has delivered by another one with an addendum, which names
+    the first one's eventID: the two are one event. Source: AWS CloudTrail User Guide, "CloudTrail
+    record contents", addendum.
+    """
     event_id = record.get("eventID")
+    addendum = record.get("addendum")
+    if isinstance(addendum, Mapping) and _is_text(addendum.get("originalEventID")):
+        event_id = addendum["originalEventID"]
     account = record.get("recipientAccountId")
-    if not isinstance(event_id, str) or not event_id:
-        content = msgspec.json.encode(record, order="deterministic")
-        event_id = "sha256:" + hashlib.sha256(content).hexdigest()
+    if not _is_text(event_id):
+        event_id = "sha256:" + digest.hex()
     return Identity(event_id, account if isinstance(account, str) else "")
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value)
 
 
 def _event_time(record: Mapping[str, Any]) -> float:

@@ -43,6 +43,12 @@ from detector.rules.rule import (
     Related,
     RuleFile,
     RuleTest,
+)
+from detector.rules.window import (
+    DAY_SECONDS,
+    MAX_DISTINCT,
+    WALL_CLOCK_PERIODS,
+    WEEK_SECONDS,
     WindowSettings,
 )
 
@@ -70,6 +76,8 @@ DESCRIPTIONS: dict[type[msgspec.Struct], dict[str, str]] = {
         "falsepositives": "What matches and is harmless.",
         "controls": "What the rule is evidence for: a number by the benchmark's name, or by its"
         " version.",
+        "notify": "Whether each episode of windows over the threshold pages once, or each window,"
+        " or each event.",
         "runbook": "What to look at first, and what to do.",
     },
     RuleFile: {
@@ -85,8 +93,16 @@ DESCRIPTIONS: dict[type[msgspec.Struct], dict[str, str]] = {
     },
     WindowSettings: {
         "period": "The window's length in seconds: a multiple of 60.",
-        "threshold": "The number of events at which an alert is raised.",
-        "comparison_operator": "Whether the threshold itself is enough.",
+        "mode": "aligned: by the events' own time; sliding: by arrival, as a CloudWatch alarm.",
+        "statistic": "What is compared with the threshold.",
+        "metric_value": "What a match adds: a number, or the field that holds it, as $.a.b.",
+        "threshold": "What the statistic is compared with.",
+        "comparison_operator": "How it is compared.",
+        "evaluation_periods": "The N of M out of N: how many periods are looked at.",
+        "datapoints_to_alarm": "The M: how many of them must breach; all, if it is left out.",
+        "treat_missing_data": "What periods without data count as, in the sliding mode.",
+        "evaluation_window": "sliding: evaluated each minute; wall_clock: when a period is over.",
+        "timezone": "Where periods of the wall clock begin: an IANA name, or as +05:30.",
         "group_by": "Fields whose values are counted apart, such as recipientAccountId.",
     },
     RuleTest: {
@@ -328,8 +344,9 @@ _REFINEMENTS: dict[tuple[type, str], Schema] = {
     },
     (RuleFile, "pattern"): {"maxLength": MAX_PATTERN_CHARACTERS},
     (RuleFile, "detection"): _DETECTION,
-    (WindowSettings, "period"): {"minimum": 60, "maximum": 86_400, "multipleOf": 60},
-    (WindowSettings, "threshold"): {"minimum": 0},
+    (WindowSettings, "period"): {"minimum": 60, "maximum": WEEK_SECONDS, "multipleOf": 60},
+    (WindowSettings, "evaluation_periods"): {"minimum": 1},
+    (WindowSettings, "datapoints_to_alarm"): {"minimum": 1},
     (WindowSettings, "group_by"): {"uniqueItems": True},
     (CorrelationSettings, "rules"): {"minItems": 1, "uniqueItems": True},
     (CorrelationSettings, "timespan"): {"pattern": _timespans()},
@@ -358,6 +375,23 @@ def _of_types(names: Sequence[str], then: Schema) -> Schema:
     return {"if": condition, "then": then}
 
 
+def _least(operator: str, limit: str, value: float, *, is_default: bool = False) -> Schema:
+    """Return that a count's threshold is such that windows can be on both sides of it."""
+    condition: Schema = {"properties": {"comparison_operator": {"const": operator}}}
+    if not is_default:
+        condition["required"] = ["comparison_operator"]
+    return {"if": condition, "then": {"properties": {"threshold": {limit: value}}}}
+
+
+_COUNT_OF_MATCHES: Schema = {
+    "properties": {
+        "mode": {"const": "aligned"},
+        "statistic": {"enum": ["Sum", "SampleCount"]},
+        "metric_value": False,
+    }
+}
+
+
 _RULES_OF: dict[type, Schema] = {
     RuleFile: {
         "oneOf": [
@@ -366,11 +400,52 @@ _RULES_OF: dict[type, Schema] = {
         ]
     },
     WindowSettings: {
-        "if": {
-            "required": ["comparison_operator"],
-            "properties": {"comparison_operator": {"const": "GreaterThanThreshold"}},
+        "if": {"required": ["mode"], "properties": {"mode": {"const": "sliding"}}},
+        "then": {
+            "properties": {"statistic": {"not": {"const": "DistinctCount"}}},
+            "if": {
+                "required": ["evaluation_window"],
+                "properties": {"evaluation_window": {"const": "wall_clock"}},
+            },
+            "then": {"properties": {"period": {"enum": list(WALL_CLOCK_PERIODS)}}},
+            "else": {"properties": {"timezone": {"const": "UTC"}}},
         },
-        "else": {"properties": {"threshold": {"minimum": 1}}},
+        "else": {
+            "properties": {
+                "period": {"maximum": DAY_SECONDS},
+                "treat_missing_data": {"enum": ["missing", "notBreaching"]},
+                "evaluation_window": {"const": "sliding"},
+                "timezone": {"const": "UTC"},
+            }
+        },
+        "allOf": [
+            {
+                "if": {
+                    "required": ["statistic"],
+                    "properties": {"statistic": {"const": "DistinctCount"}},
+                },
+                "then": {
+                    "required": ["metric_value"],
+                    "properties": {
+                        "metric_value": {"type": "string"},
+                        "threshold": {"maximum": MAX_DISTINCT},
+                    },
+                },
+            },
+            {
+                "if": _COUNT_OF_MATCHES,
+                "then": {
+                    "allOf": [
+                        _least(
+                            "GreaterThanOrEqualToThreshold", "exclusiveMinimum", 0, is_default=True
+                        ),
+                        _least("GreaterThanThreshold", "minimum", 0),
+                        _least("LessThanThreshold", "exclusiveMinimum", 1),
+                        _least("LessThanOrEqualToThreshold", "minimum", 1),
+                    ]
+                },
+            },
+        ],
     },
     Threshold: {"anyOf": _one_of(*_LIMITS, type_="number")},
     CorrelationSettings: {

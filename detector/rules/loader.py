@@ -81,7 +81,16 @@ def rule_of(document: Document, placeholders: Placeholders | None = None) -> Rul
     for position, name in enumerate(rule_file.window.group_by):
         keys: list[Key] = ["window", "group_by", position]
         group_by.append((name, _selector(name, document, keys)))
-    return Rule(rule_file, tree, tuple(group_by), document.path, document)
+    return Rule(
+        rule_file, tree, tuple(group_by), document.path, document, _metric(rule_file, document)
+    )
+
+
+def _metric(rule_file: RuleFile, document: Document) -> Selector | None:
+    window = rule_file.window
+    if window.literal is not None:
+        return None
+    return _selector(str(window.metric_value), document, ["window", "metric_value"])
 
 
 def _pattern_tree(pattern: str, document: Document) -> Node:

@@ -11,10 +11,11 @@ import msgspec
 
 from detector.document import Document
 from detector.rules.syntax import Node, Selector
+from detector.rules.window import WindowSettings
 
 Level = Literal["informational", "low", "medium", "high", "critical"]
 Status = Literal["stable", "test", "experimental", "deprecated", "unsupported"]
-ComparisonOperator = Literal["GreaterThanOrEqualToThreshold", "GreaterThanThreshold"]
+Notify = Literal["episode", "window", "event"]
 
 SILENT_STATUSES = frozenset({"deprecated", "unsupported"})
 """Sigma's words for rules that are kept for reference; they are checked, but not loaded."""
@@ -54,33 +55,6 @@ class LogSource(msgspec.Struct, frozen=True):
 
 
 CLOUDTRAIL = LogSource(product="aws", service="cloudtrail")
-
-
-class WindowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a rule's matches are counted, in CloudWatch's words.
-
-    `period` is in seconds, `threshold` in events; `group_by` names the record's fields whose values
-    are counted apart. The defaults are those of the benchmark's alarms.
-    """
-
-    period: int = 300
-    threshold: int = 1
-    comparison_operator: ComparisonOperator = "GreaterThanOrEqualToThreshold"
-    group_by: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 60 <= self.period <= 86_400 or self.period % 60:  # noqa: PLR2004
-            raise ValueError("period is a multiple of 60, from 60 to 86400 seconds")
-        if self.threshold < (self.comparison_operator == "GreaterThanOrEqualToThreshold"):
-            raise ValueError("a window without events cannot raise an alert: threshold is too low")
-        if len(set(self.group_by)) != len(self.group_by):
-            raise ValueError("group_by names a field twice")
-
-    def is_crossed_by(self, count: int) -> bool:
-        """Return whether a window with this many events is over the threshold."""
-        if self.comparison_operator == "GreaterThanThreshold":
-            return count > self.threshold
-        return count >= self.threshold
 
 
 class RuleTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,6 +97,9 @@ class Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     falsepositives: str | tuple[str, ...] = ()
     controls: dict[str, str | dict[str, str]] = {}
     runbook: str = ""
+    notify: Notify = "episode"
+    """Whether each episode of windows over the threshold pages once, or each window, or each event.
+    """
     lint_exceptions: dict[str, str] = {}
     """Why the linter's finding of a code is accepted, by the code."""
 
@@ -174,6 +151,8 @@ class Rule:
     """Each field as the rule's author wrote it, and where to find it in a record."""
     path: str
     document: Document | None = None
+    metric: Selector | None = None
+    """Where the record says what a match adds, where it is not the same for all."""
 
     @property
     def id(self) -> str:

@@ -39,6 +39,10 @@ class RuleSet:
             raise loaded.errors[0]
         return cls(loaded.rules, loaded.correlations)
 
+    def get(self, identity: str) -> Rule | Correlation | None:
+        """Return the rule or correlation of an id, None where there is none in force."""
+        return self.rules.get(identity) or self._by_id.get(identity)
+
     def correlations_about(self, identity: str) -> Sequence[Correlation]:
         """Return the correlations that a rule, or another correlation, is a member of."""
         return self._about.get(identity, ())
@@ -48,7 +52,7 @@ class RuleSet:
 
         What is a member of correlations does so only if one of these says `generate`.
         """
-        member = self.rules.get(identity) or self._by_id.get(identity)
+        member = self.get(identity)
         is_sent = member is not None and member.notifies
         # A correlation that is only tried out silences nothing that is not.
         about = [item for item in self._about.get(identity, ()) if item.notifies or not is_sent]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
 from detector.backoff import backoff_seconds
+from detector.counting.current import current
 from detector.sinks.sink import Delivered, Permanent, Sink
-from detector.state.store import Notification
+from detector.state.store import Notification, Store
 from detector.state.worker import StateWorker
 from detector.telemetry.metrics import Metrics
 
@@ -28,12 +30,19 @@ class OutboxWorker:
     """Sends what is due to one sink, one after the other, until cancelled."""
 
     def __init__(
-        self, sink: Sink, state: StateWorker, metrics: Metrics, *, update_interval: float
+        self,
+        sink: Sink,
+        state: StateWorker,
+        metrics: Metrics,
+        *,
+        update_interval: float,
+        now: Callable[[], float],
     ) -> None:
         self.sink = sink
         self._state = state
         self._metrics = metrics
         self._update_interval = update_interval
+        self._now = now
         self._wake = asyncio.Event()
         self._sending = asyncio.Lock()
 
@@ -51,8 +60,8 @@ class OutboxWorker:
             SinkError: the sink has failed for good.
             StateError: the state cannot be read or written.
         """
-        name = self.sink.name
-        revived = await self._state.call(lambda store: store.revive(name, time.time()))
+        name, started = self.sink.name, self._now()
+        revived = await self._state.call(lambda store: store.revive(name, started))
         if revived:
             log.info("trying dead letters once more", sink=name, alerts=revived)
         while True:
@@ -60,7 +69,7 @@ class OutboxWorker:
             while await self.send_due():
                 pass
             next_due = await self._state.call(lambda store: store.next_due(name))
-            wait = IDLE_SECONDS if next_due is None else next_due - time.time()
+            wait = IDLE_SECONDS if next_due is None else next_due - self._now()
             with suppress(TimeoutError):
                 # Not asyncio.wait_for: in Python 3.11 it can swallow a cancellation.
                 async with asyncio.timeout(min(max(wait, 0.0), IDLE_SECONDS)):
@@ -70,18 +79,18 @@ class OutboxWorker:
         """Send a batch of what is due now, and return how many that were."""
         name = self.sink.name
         async with self._sending:
-            now = time.time()
-            notifications = await self._state.call(lambda store: store.due(name, now, BATCH))
+            now = self._now()
+            notifications = await self._state.call(lambda store: _due(store, name, now))
             for notification in notifications:
                 await self._send(notification)
         counts = await self._state.call(lambda store: store.outbox_counts(name))
-        self._metrics.outbox(name, counts, time.time())
+        self._metrics.outbox(name, counts, self._now())
         return len(notifications)
 
     async def _send(self, notification: Notification) -> None:
         name = self.sink.name
         answer = await self.sink.send(notification)
-        now = time.time()
+        now = self._now()
         context = {"sink": name, "alert": notification.alert.id}
         if isinstance(answer, Delivered):
             self._metrics.sent(name, "delivered")
@@ -100,3 +109,8 @@ class OutboxWorker:
             await self._state.call(
                 lambda store: store.retry_later(name, notification, now + wait, answer.why)
             )
+
+
+def _due(store: Store, sink: str, now: float) -> list[Notification]:
+    """Return what is due to a sink, each alert as it is now."""
+    return [replace(item, alert=current(store, item.alert)) for item in store.due(sink, now, BATCH)]

@@ -31,6 +31,12 @@ class Permanent:
 Answer = Delivered | Retry | Permanent
 
 
+def message_id(notification: Notification) -> str:
+    """Return what a repetition of a notification has in common with it, and no other has."""
+    alert = notification.alert
+    return f"{alert.id}.{alert.revision}.{notification.kind}"
+
+
 class Sink(Protocol):
     """A destination."""
 

@@ -13,11 +13,11 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from detector.alerts.alert import Alert
-from detector.alerts.text import clean
+from detector.alerts.text import NotificationKind, alert_json, clean
 from detector.aws import AWSCallError, describe, is_permanent
 from detector.config import SNSSinkConfig
 from detector.errors import SinkError
-from detector.sinks.sink import Answer, Delivered, Permanent, Retry
+from detector.sinks.sink import Answer, Delivered, Permanent, Retry, message_id
 from detector.state.store import Notification
 
 if TYPE_CHECKING:
@@ -78,26 +78,26 @@ class SNSSink:
         request: PublishInputTypeDef = {
             "TopicArn": topic,
             "Subject": clean(f"[{alert.level.upper()}] {alert.title}")[:MAX_SUBJECT_CHARACTERS],
-            "Message": fitting_message(alert),
+            "Message": fitting_message(alert, notification.kind),
             "MessageAttributes": {
                 "alert_id": _string(alert.id),
                 "rule_id": _string(alert.rule_id),
                 "level": _string(alert.level),
-                "kind": _string("updated" if notification.is_update else "raised"),
+                "kind": _string(notification.kind),
             },
         }
         if topic.endswith(".fifo"):
             request["MessageGroupId"] = alert.rule_id
-            request["MessageDeduplicationId"] = f"{alert.id}.{alert.revision}"
+            request["MessageDeduplicationId"] = message_id(notification)
         return request
 
 
-def fitting_message(alert: Alert) -> str:
+def fitting_message(alert: Alert, kind: NotificationKind) -> str:
     """Return the alert's JSON, without the last pieces of evidence if it would not fit."""
-    message = msgspec.json.encode(alert)
+    message = alert_json(alert, kind)
     while len(message) > MAX_MESSAGE_BYTES and alert.evidence:
         alert = msgspec.structs.replace(alert, evidence=alert.evidence[:-1])
-        message = msgspec.json.encode(alert)
+        message = alert_json(alert, kind)
     return message.decode()
 
 

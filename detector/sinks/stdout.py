@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import msgspec
-
-from detector.alerts.text import alert_text
+from detector.alerts.text import alert_json, alert_text
 from detector.config import StdoutSinkConfig
 from detector.errors import SinkError
 from detector.sinks.sink import Answer, Delivered
@@ -31,9 +29,9 @@ class StdoutSink:
         """
         alert = notification.alert
         if self._as_text:
-            text = alert_text(alert, is_update=notification.is_update) + "\n"
+            text = alert_text(alert, notification.kind) + "\n"
         else:
-            text = msgspec.json.encode(alert).decode()
+            text = alert_json(alert, notification.kind).decode()
         try:
             print(text, flush=True)  # noqa: T201
         except OSError as error:

@@ -1,7 +1,7 @@
 """A generic webhook: each alert a JSON POST.
 
-`webhook-id` is the alert's id and revision, the same on every attempt, so that a receiver can tell
-a repetition from news.
+`webhook-id` is the alert's id and revision, and what to do with it; the same on every attempt, so
+that a receiver can tell a repetition from news.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import aiohttp
-import msgspec
 
 from detector import __version__
+from detector.alerts.text import alert_json
 from detector.config import WebhookSinkConfig
-from detector.sinks.sink import Answer, Delivered, Permanent, Retry
+from detector.sinks.sink import Answer, Delivered, Permanent, Retry, message_id
 from detector.state.store import Notification
 
 RETRYABLE_STATUSES = frozenset({408, 421, 425, 429})
@@ -49,10 +49,10 @@ class WebhookSink:
         try:
             async with self._session.post(
                 self._config.url,
-                data=msgspec.json.encode(alert),
+                data=alert_json(alert, notification.kind),
                 headers={
                     "Content-Type": "application/json",
-                    "webhook-id": f"{alert.id}.{alert.revision}",
+                    "webhook-id": message_id(notification),
                 },
                 allow_redirects=False,
             ) as response:

@@ -13,8 +13,21 @@ from pathlib import Path
 from detector.errors import StateError
 from detector.state.schema import APPLICATION_ID, known_version
 
-TABLES = ("seen", "windows", "alerts", "outbox", "positions", "quarantine")
+TABLES = (
+    "seen",
+    "windows",
+    "timers",
+    "groups",
+    "alerts",
+    "alert_bodies",
+    "outbox",
+    "positions",
+    "quarantine",
+)
 """The tables of a state; what an alert is known by comes before what refers to it."""
+
+NEW_TABLES = {"timers": 3, "groups": 3, "alert_bodies": 3}
+"""The schema version of those that were not there from the first on."""
 
 MAX_CHECKED_BYTES = 512 << 20
 """The largest state that is checked whenever it is opened. The check reads every page once: some
@@ -65,7 +78,7 @@ def identify(connection: sqlite3.Connection, path: Path) -> int:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if application_id not in {0, APPLICATION_ID} or (
-        application_id == 0 and names and not names.issuperset(TABLES)
+        application_id == 0 and names and not names.issuperset(_tables(1))
     ):
         raise StateError(
             f"the state {path} is another program's database"
@@ -73,8 +86,8 @@ def identify(connection: sqlite3.Connection, path: Path) -> int:
             remedy="give the detector another state.path",
         )
     version = known_version(connection, str(path))
-    if version and not names.issuperset(TABLES):
-        missing = next(name for name in TABLES if name not in names)
+    if version and not names.issuperset(_tables(version)):
+        missing = next(name for name in _tables(version) if name not in names)
         raise damaged(path, f"it has no table {missing}")
     return version
 
@@ -102,6 +115,10 @@ def faults(
             raise
         return [str(error)]
     return [line for text in found for line in str(text).splitlines()][:limit]
+
+
+def _tables(version: int) -> list[str]:
+    return [name for name in TABLES if NEW_TABLES.get(name, 1) <= version]
 
 
 def log_bytes(path: Path) -> int:

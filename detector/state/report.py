@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from detector.state.checks import TABLES, empty, faults, identify, log_bytes, reading
+from detector.state.checks import TABLES, connect, empty, faults, identify, log_bytes, reading
+from detector.state.schema import MIGRATIONS, migrate
 
 T = TypeVar("T")
 
@@ -91,7 +93,13 @@ def with_state(
         version = identify(connection, path)
         if not version:
             raise empty(path)
-        return look(connection, version)
+        if version == len(MIGRATIONS):
+            return look(connection, version)
+        # An older detector's: it is brought up to date in a copy, and left as it is.
+        with closing(connect("")) as copy:
+            connection.backup(copy)
+            migrate(copy, str(path))
+            return look(copy, version)
 
 
 def _report(connection: sqlite3.Connection, version: int, path: Path) -> Report:

@@ -75,6 +75,64 @@ MIGRATIONS: Sequence[str] = (
     );
     """,
     f"PRAGMA application_id = {APPLICATION_ID};",
+    """
+    ALTER TABLE seen ADD COLUMN digest BLOB;
+
+    CREATE TABLE kept_windows (
+        rule_id    TEXT NOT NULL,
+        group_key  TEXT NOT NULL,
+        start      INTEGER NOT NULL,
+        period     INTEGER NOT NULL,
+        body       BLOB NOT NULL,
+        expires_at REAL,
+        touched_at REAL NOT NULL,
+        PRIMARY KEY (rule_id, group_key, start, period)
+    );
+    INSERT INTO kept_windows
+        SELECT rule_id, group_key, start, period, body, start + period, touched_at FROM windows;
+    DROP TABLE windows;
+    ALTER TABLE kept_windows RENAME TO windows;
+    CREATE INDEX windows_by_expiry ON windows (expires_at);
+
+    CREATE TABLE timers (
+        rule_id    TEXT NOT NULL,
+        group_key  TEXT NOT NULL,
+        start      INTEGER NOT NULL,
+        period     INTEGER NOT NULL,
+        event_at   REAL,
+        wall_at    REAL,
+        PRIMARY KEY (rule_id, group_key, start, period)
+    ) WITHOUT ROWID;
+    CREATE INDEX timers_by_event ON timers (event_at);
+    CREATE INDEX timers_by_wall ON timers (wall_at);
+
+    CREATE TABLE groups (
+        rule_id    TEXT NOT NULL,
+        group_key  TEXT NOT NULL,
+        PRIMARY KEY (rule_id, group_key)
+    ) WITHOUT ROWID;
+    INSERT INTO groups SELECT DISTINCT rule_id, group_key FROM windows;
+
+    CREATE TABLE alert_bodies (
+        id   TEXT PRIMARY KEY,
+        body BLOB NOT NULL
+    );
+    INSERT INTO alert_bodies SELECT id, body FROM alerts;
+    CREATE TABLE kept_alerts (
+        id           TEXT PRIMARY KEY,
+        window_start TEXT NOT NULL,
+        revision     INTEGER NOT NULL,
+        state        TEXT NOT NULL CHECK (state IN ('open', 'resolved', 'withdrawn')),
+        count        INTEGER NOT NULL,
+        touched_at   REAL NOT NULL
+    );
+    INSERT INTO kept_alerts SELECT id, window_start, revision, 'open', 0, touched_at FROM alerts;
+    DROP TABLE alerts;
+    ALTER TABLE kept_alerts RENAME TO alerts;
+
+    ALTER TABLE outbox ADD COLUMN pages INTEGER NOT NULL DEFAULT 1;
+    UPDATE outbox SET pages = 0 WHERE delivered_at IS NOT NULL;
+    """,
 )
 
 

@@ -9,25 +9,39 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO, Self
 
 import msgspec
 
-from detector.alerts.alert import Alert
+from detector.alerts.alert import Alert, AlertState
+from detector.alerts.text import NotificationKind
 from detector.errors import StateError
 from detector.events.record import Identity
 from detector.state.checks import connect, fault, refuse_unusable
 from detector.state.schema import MIGRATIONS, migrate
-from detector.state.store import Notification, OutboxCounts, Position, Quarantined, S
-from detector.windows.aligned import WindowKey
+from detector.state.store import (
+    Notification,
+    OutboxCounts,
+    Position,
+    Quarantined,
+    Revision,
+    S,
+    Seen,
+    Timer,
+)
+from detector.windows.aligned import GroupValue, WindowKey
 
 MAX_QUARANTINED_BYTES = 256 << 10
 """CloudTrail's own cap for a record; of a longer one the beginning is kept."""
 
+LONGEST_WAIT_SECONDS = 3600.0
+"""The longest time for which an attempt is ever put off: what a receiver's Retry-After may ask."""
+
 _MEMORY = ":memory:"
+_KEY = "rule_id = ? AND group_key = ? AND start = ? AND period = ?"
 
 
 class SQLiteStore:
@@ -39,6 +53,8 @@ class SQLiteStore:
         self._connection = connection
         self._path = path
         self._lock = lock
+        self._groups: dict[str, int] = {}
+        """How many groups of a rule there are, for rules of which it was asked."""
 
     @classmethod
     def open(cls, path: Path) -> SQLiteStore:
@@ -87,8 +103,12 @@ class SQLiteStore:
     @contextmanager
     def transaction(self, now: float) -> Iterator[SQLiteTransaction]:
         """Open a transaction; see `Store`."""
-        with self.writing() as connection:
-            yield SQLiteTransaction(connection, self._path, now)
+        try:
+            with self.writing() as connection:
+                yield SQLiteTransaction(connection, self._path, now, self._groups)
+        except BaseException:
+            self._groups.clear()
+            raise
 
     def positions(self, source: str) -> Mapping[str, str]:
         """Return a source's positions by key."""
@@ -102,10 +122,50 @@ class SQLiteStore:
                 [(source, key) for key in keys],
             )
 
+    def load(self, key: WindowKey, state_type: type[S]) -> S | None:
+        """Return the state that is kept under a key, None where there is none."""
+        rows = self._rows(f"SELECT body FROM windows WHERE {_KEY}", *_key_columns(key))  # noqa: S608
+        return _decoded(rows[0][0], state_type, self._path) if rows else None
+
+    def due_timers(self, watermark: float, now: float, limit: int) -> list[Timer]:
+        """Return timers that have run out, the longest due first."""
+        rows = self._rows(
+            "SELECT rule_id, group_key, start, period, event_at, wall_at FROM timers"
+            " WHERE event_at <= ? OR wall_at <= ?"
+            " ORDER BY wall_at, event_at, rule_id, group_key, start LIMIT ?",
+            watermark,
+            now,
+            limit,
+        )
+        return [Timer(_key(row[:4]), *row[4:]) for row in rows]
+
+    def next_timer(self) -> float | None:
+        """Return the earliest time of the clock at which a timer runs out."""
+        ((wall_at,),) = self._rows("SELECT min(wall_at) FROM timers")
+        return wall_at  # type: ignore[no-any-return]
+
+    def expired(self, horizon: float, limit: int) -> list[WindowKey]:
+        """Return keys of states that expired at an event time up to the horizon."""
+        rows = self._rows(
+            "SELECT rule_id, group_key, start, period FROM windows WHERE expires_at <= ?"
+            " ORDER BY expires_at LIMIT ?",
+            horizon,
+            limit,
+        )
+        return [_key(row) for row in rows]
+
     def alerts(self) -> list[Alert]:
         """Return all alerts kept, by the start of their window."""
-        rows = self._rows("SELECT body FROM alerts ORDER BY window_start, id")
-        return [_decoded(body, Alert, self._path) for (body,) in rows]
+        rows = self._rows(
+            "SELECT body, revision, state FROM alerts JOIN alert_bodies USING (id)"
+            " ORDER BY window_start, id"
+        )
+        return [_alert(row, self._path) for row in rows]
+
+    def counts(self, alert_ids: Collection[str]) -> int:
+        """Return how many events there are in the windows of alerts, together."""
+        rows = (self._rows("SELECT count FROM alerts WHERE id = ?", item) for item in alert_ids)
+        return sum(count for found in rows for (count,) in found)
 
     def quarantined(self) -> list[Quarantined]:
         """Return all quarantined records, oldest first."""
@@ -117,16 +177,22 @@ class SQLiteStore:
     def due(self, sink: str, now: float, limit: int) -> list[Notification]:
         """Return notifications that are due, the longest due first."""
         rows = self._rows(
-            "SELECT alerts.body, attempts, delivered_at IS NOT NULL"
+            "SELECT body, revision, alerts.state, pages, attempts, delivered_at IS NOT NULL"
             " FROM outbox JOIN alerts ON alerts.id = alert_id"
-            " WHERE sink = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?",
+            " JOIN alert_bodies ON alert_bodies.id = alert_id"
+            " WHERE sink = ? AND outbox.state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?",
             sink,
             now,
             limit,
         )
         return [
-            Notification(_decoded(body, Alert, self._path), attempts, bool(is_update))
-            for body, attempts, is_update in rows
+            Notification(
+                _alert((body, revision, state), self._path),
+                _kind(state, pages),
+                attempts,
+                bool(is_update),
+            )
+            for body, revision, state, pages, attempts, is_update in rows
         ]
 
     def next_due(self, sink: str) -> float | None:
@@ -142,14 +208,21 @@ class SQLiteStore:
         """Note that a sink has taken a notification; a newer revision stays pending."""
         alert = notification.alert
         self._write(
-            "UPDATE outbox SET delivered_at = ?, attempts = 0, last_error = NULL, due_at = ?,"
-            " state = CASE WHEN (SELECT revision FROM alerts WHERE id = alert_id) > ?"
-            " THEN 'pending' ELSE 'delivered' END WHERE sink = ? AND alert_id = ?",
-            now,
-            now + update_interval,
-            alert.revision,
-            sink,
-            alert.id,
+            "UPDATE outbox SET delivered_at = :now, attempts = 0, last_error = NULL,"
+            " pages = pages AND :kind != 'raised',"
+            " state = iif(known.revision > :revision OR untold, 'pending', 'delivered'),"
+            " due_at = iif(untold, :now, :now + :interval)"
+            " FROM (SELECT id, revision, state != 'open' AND :kind != 'resolved' AS untold"
+            "       FROM alerts) AS known"
+            " WHERE sink = :sink AND alert_id = :id AND known.id = alert_id",
+            {
+                "now": now,
+                "kind": notification.kind,
+                "revision": alert.revision,
+                "interval": update_interval,
+                "sink": sink,
+                "id": alert.id,
+            },
         )
 
     def retry_later(self, sink: str, notification: Notification, due_at: float, why: str) -> None:
@@ -191,11 +264,32 @@ class SQLiteStore:
         )
         return OutboxCounts(pending, dead, oldest)
 
-    def prune(self, before: float) -> None:
+    def mend_clock(self, now: float) -> int:
+        """Make due what was put off to a time that only a clock set back since can have meant."""
+        with self.writing() as connection:
+            return connection.execute(
+                "UPDATE outbox SET due_at = :now, made_at = min(made_at, :now),"
+                " delivered_at = min(delivered_at, :now)"
+                " WHERE made_at > :now OR delivered_at > :now OR due_at > :now + :longest",
+                {"now": now, "longest": LONGEST_WAIT_SECONDS},
+            ).rowcount
+
+    def prune(self, before: float, ahead: float) -> None:
         """Drop what was last touched before a time, except what the outbox still has to send."""
         with self.writing() as connection:
             connection.execute("DELETE FROM seen WHERE seen_at < ?", (before,))
-            connection.execute("DELETE FROM windows WHERE touched_at < ?", (before,))
+            connection.execute(
+                "DELETE FROM windows WHERE touched_at < ? AND (start > ? OR expires_at IS NULL"
+                " AND NOT EXISTS (SELECT 1 FROM timers WHERE timers.rule_id = windows.rule_id"
+                " AND timers.group_key = windows.group_key AND timers.start = windows.start"
+                " AND timers.period = windows.period))",
+                (before, ahead),
+            )
+            self._groups.clear()
+            connection.execute(
+                "DELETE FROM groups WHERE NOT EXISTS (SELECT 1 FROM windows"
+                " WHERE windows.rule_id = groups.rule_id AND windows.group_key = groups.group_key)"
+            )
             connection.execute("DELETE FROM quarantine WHERE touched_at < ?", (before,))
             connection.execute(
                 "DELETE FROM outbox WHERE state != 'pending' AND alert_id IN"
@@ -207,6 +301,7 @@ class SQLiteStore:
                 " AND id NOT IN (SELECT alert_id FROM outbox)",
                 (before,),
             )
+            connection.execute("DELETE FROM alert_bodies WHERE id NOT IN (SELECT id FROM alerts)")
 
     def compact(self) -> None:
         """Give back the space of what was dropped: rewrite the file, and empty its log."""
@@ -233,8 +328,9 @@ class SQLiteStore:
             raise fault(error, self._path, "written") from error
 
     def _write(self, statement: str, *values: object) -> None:
+        named = values[0] if len(values) == 1 and isinstance(values[0], dict) else values
         with self.writing() as connection:
-            connection.execute(statement, values)
+            connection.execute(statement, named)
 
     def _rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         try:
@@ -246,57 +342,160 @@ class SQLiteStore:
 class SQLiteTransaction:
     """A `Transaction` in SQLite."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str, now: float) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: str, now: float, groups: dict[str, int]
+    ) -> None:
         self._connection = connection
         self._path = path
         self._now = now
+        self._groups = groups
 
-    def remember(self, identity: Identity) -> bool:
-        """Remember an event; return False where it was known already."""
+    def remember(self, identity: Identity, digest: bytes) -> Seen:
+        """Remember an event and the digest of its content, unless it is known already."""
         cursor = self._connection.execute(
-            "INSERT INTO seen (event_id, account, seen_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            (identity.event_id, identity.account, self._now),
+            "INSERT INTO seen (event_id, account, seen_at, digest) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            (identity.event_id, identity.account, self._now, digest),
         )
-        return cursor.rowcount == 1
+        if cursor.rowcount == 1:
+            return Seen.NEW
+        (known,) = self._connection.execute(
+            "SELECT digest FROM seen WHERE event_id = ? AND account = ?",
+            (identity.event_id, identity.account),
+        ).fetchone()
+        return Seen.SAME if known in {digest, None} else Seen.DIFFERENT
 
     def load(self, key: WindowKey, state_type: type[S]) -> S | None:
         """Return the state that is kept under a key."""
         row = self._connection.execute(
-            "SELECT body FROM windows"
-            " WHERE rule_id = ? AND group_key = ? AND start = ? AND period = ?",
+            f"SELECT body FROM windows WHERE {_KEY}",  # noqa: S608 - our own names
             _key_columns(key),
         ).fetchone()
         return _decoded(row[0], state_type, self._path) if row else None
 
-    def save(self, key: WindowKey, state: msgspec.Struct) -> None:
-        """Keep a state under a key."""
+    def save(self, key: WindowKey, state: msgspec.Struct, expires_at: float | None = None) -> None:
+        """Keep a state under a key; see `Transaction`."""
         self._connection.execute(
-            "INSERT OR REPLACE INTO windows (rule_id, group_key, start, period, body, touched_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (*_key_columns(key), msgspec.json.encode(state), self._now),
+            "INSERT INTO windows"
+            " (rule_id, group_key, start, period, body, expires_at, touched_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body,"
+            " expires_at = excluded.expires_at, touched_at = excluded.touched_at",
+            (*_key_columns(key), msgspec.json.encode(state), expires_at, self._now),
         )
 
-    def save_alert(self, alert: Alert, sinks: Collection[str], update_interval: float) -> None:
-        """Keep an alert, and put it into the outbox of each sink; see `Transaction`."""
+    def drop(self, key: WindowKey) -> None:
+        """Forget the state under a key, and its timer."""
+        columns = _key_columns(key)
+        self._connection.execute(f"DELETE FROM windows WHERE {_KEY}", columns)  # noqa: S608
+        self._connection.execute(f"DELETE FROM timers WHERE {_KEY}", columns)  # noqa: S608
+
+    def admit(self, rule_id: str, group: Sequence[GroupValue], limit: int) -> bool:
+        """Return whether a group of a rule is counted apart: a known one, or one of `limit`."""
+        key = rule_id, _group_key(group)
+        known = self._connection.execute(
+            "SELECT 1 FROM groups WHERE rule_id = ? AND group_key = ?", key
+        ).fetchone()
+        if known:
+            return True
+        if rule_id not in self._groups:
+            (self._groups[rule_id],) = self._connection.execute(
+                "SELECT count(*) FROM groups WHERE rule_id = ?", (rule_id,)
+            ).fetchone()
+        if self._groups[rule_id] >= limit:
+            return False
+        self._connection.execute("INSERT INTO groups (rule_id, group_key) VALUES (?, ?)", key)
+        self._groups[rule_id] += 1
+        return True
+
+    def set_timer(self, timer: Timer) -> None:
+        """Have a key looked at when the watermark or the clock reaches a time."""
+        columns = _key_columns(timer.key)
+        if timer.event_at is None and timer.wall_at is None:
+            self._connection.execute(f"DELETE FROM timers WHERE {_KEY}", columns)  # noqa: S608
+            return
         self._connection.execute(
-            "INSERT INTO alerts (id, window_start, revision, body, touched_at)"
-            " VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-            " revision = excluded.revision, body = excluded.body, touched_at = excluded.touched_at",
-            (
-                alert.id,
-                alert.window.start,
-                alert.revision,
-                msgspec.json.encode(alert),
-                self._now,
-            ),
+            "INSERT OR REPLACE INTO timers (rule_id, group_key, start, period, event_at, wall_at)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (*columns, timer.event_at, timer.wall_at),
         )
+
+    def save_alert(
+        self,
+        alert: Alert,
+        sinks: Collection[str],
+        update_interval: float,
+        *,
+        pages: bool = True,
+    ) -> None:
+        """Keep an alert as it is now, and tell sinks of it; see `Transaction`."""
+        self._connection.execute(
+            "INSERT INTO alerts (id, window_start, revision, state, count, touched_at)"
+            " VALUES (?, ?, 0, 'open', 0, ?) ON CONFLICT DO NOTHING",
+            (alert.id, alert.window.start, self._now),
+        )
+        self._connection.execute(
+            "INSERT OR REPLACE INTO alert_bodies (id, body) VALUES (?, ?)",
+            (alert.id, msgspec.json.encode(alert)),
+        )
+        self.revise_alert(
+            Revision(alert.id, alert.state, alert.count, pages=pages),
+            sinks,
+            update_interval,
+        )
+
+    def revise_alert(
+        self, revision: Revision, sinks: Collection[str], update_interval: float
+    ) -> None:
+        """Note that an alert goes on or has ended; see `Transaction`."""
+        now, alert_id = self._now, revision.alert_id
+        found = self._connection.execute("SELECT state FROM alerts WHERE id = ?", (alert_id,))
+        is_news = found.fetchone() != (revision.state,)
+        self._connection.execute(
+            "UPDATE alerts SET revision = revision + 1, count = coalesce(?, count), state = ?,"
+            " touched_at = ? WHERE id = ?",
+            (revision.count, revision.state, now, alert_id),
+        )
+        if revision.state != "open":
+            # Who was never told of it need not hear that it is over. What is withdrawn pages nobody
+            # who has not been paged yet.
+            values = {
+                "now": now,
+                "is_news": is_news,
+                "interval": update_interval,
+                "withdrawn": revision.state == "withdrawn",
+                "id": alert_id,
+            }
+            self._connection.executemany(
+                "UPDATE outbox SET attempts = iif(state = 'delivered', 0, attempts),"
+                " made_at = iif(state = 'delivered', :now, made_at),"
+                " due_at = CASE WHEN delivered_at IS NULL THEN due_at WHEN :is_news THEN :now"
+                "  ELSE max(delivered_at + :interval, :now) END,"
+                " pages = pages AND NOT :withdrawn, state = 'pending'"
+                " WHERE sink = :sink AND alert_id = :id AND state != 'dead'",
+                [{**values, "sink": sink} for sink in sinks],
+            )
+            return
         self._connection.executemany(
-            "INSERT INTO outbox (sink, alert_id, state, due_at, made_at)"
-            " VALUES (?, ?, 'pending', ?, ?) ON CONFLICT (sink, alert_id) DO UPDATE SET"
-            " state = 'pending', attempts = 0, made_at = excluded.made_at,"
-            " due_at = max(delivered_at + ?, excluded.due_at) WHERE state = 'delivered'",
-            [(sink, alert.id, self._now, self._now, update_interval) for sink in sinks],
+            "INSERT INTO outbox (sink, alert_id, state, due_at, made_at, pages)"
+            " VALUES (?, ?, 'pending', ?, ?, ?) ON CONFLICT (sink, alert_id) DO UPDATE SET"
+            " attempts = iif(state = 'delivered', 0, attempts),"
+            " made_at = iif(state = 'delivered', excluded.made_at, made_at),"
+            " due_at = CASE WHEN state = 'delivered' AND NOT excluded.pages"
+            "  THEN max(delivered_at + ?, excluded.due_at)"
+            "  WHEN state = 'delivered' OR excluded.pages > pages THEN excluded.due_at"
+            "  ELSE due_at END,"
+            " pages = max(pages, excluded.pages),"
+            " state = iif(state = 'delivered', 'pending', state)",
+            [(sink, alert_id, now, now, revision.pages, update_interval) for sink in sinks],
         )
+
+    def alert(self, alert_id: str) -> Alert | None:
+        """Return an alert as it was last saved, with the revision and state of now."""
+        row = self._connection.execute(
+            "SELECT body, revision, state FROM alerts JOIN alert_bodies USING (id) WHERE id = ?",
+            (alert_id,),
+        ).fetchone()
+        return _alert(row, self._path) if row else None
 
     def save_position(self, position: Position) -> None:
         """Keep how far a source has come."""
@@ -322,7 +521,28 @@ class SQLiteTransaction:
 
 
 def _key_columns(key: WindowKey) -> tuple[str, str, int, int]:
-    return key.rule_id, msgspec.json.encode(key.group).decode(), key.start, key.period
+    return key.rule_id, _group_key(key.group), key.start, key.period
+
+
+def _group_key(group: Sequence[GroupValue]) -> str:
+    return msgspec.json.encode(group).decode()
+
+
+def _key(row: tuple[str, str, int, int]) -> WindowKey:
+    rule_id, group, start, period = row
+    return WindowKey(rule_id, tuple(msgspec.json.decode(group)), start, period)
+
+
+def _alert(row: tuple[bytes, int, AlertState], path: str) -> Alert:
+    body, revision, state = row
+    alert = _decoded(body, Alert, path)
+    return msgspec.structs.replace(alert, revision=revision, state=state)
+
+
+def _kind(state: str, pages: int) -> NotificationKind:
+    if pages:
+        return "raised"  # also of what is over meanwhile: nobody has seen it yet
+    return "updated" if state == "open" else "resolved"
 
 
 def _decoded(body: bytes, type_: type[S], path: str) -> S:

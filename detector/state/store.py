@@ -6,16 +6,18 @@ no clock.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import enum
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import msgspec
 
-from detector.alerts.alert import Alert
+from detector.alerts.alert import Alert, AlertState
+from detector.alerts.text import NotificationKind
 from detector.events.record import Identity
-from detector.windows.aligned import WindowKey
+from detector.windows.aligned import GroupValue, WindowKey
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -40,6 +42,14 @@ class Quarantined:
     body: bytes
 
 
+class Seen(enum.Enum):
+    """Whether an event was known: not at all, with this content, or with another one."""
+
+    NEW = "new"
+    SAME = "same"
+    DIFFERENT = "different"
+
+
 @dataclass(frozen=True, slots=True)
 class Notification:
     """An alert on its way to one sink.
@@ -49,8 +59,32 @@ class Notification:
     """
 
     alert: Alert
+    kind: NotificationKind = "raised"
     attempts: int = 0
     is_update: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What changes when an alert has been saved and its window goes on, or ends.
+
+    `count` is that of the window's events, None where it is the same. `pages` says that somebody
+    must be told now; otherwise sinks are told `update_interval` seconds after they were last told.
+    """
+
+    alert_id: str
+    state: AlertState = "open"
+    count: int | None = None
+    pages: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """When a key is to be looked at: by the watermark, or by the clock, in seconds."""
+
+    key: WindowKey
+    event_at: float | None
+    wall_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +99,65 @@ class OutboxCounts:
 class Transaction(Protocol):
     """What one delivery changes, all of it or nothing."""
 
-    def remember(self, identity: Identity) -> bool:
-        """Remember an event; return False where it was known already."""
+    def remember(self, identity: Identity, digest: bytes) -> Seen:
+        """Remember an event and the digest of its content, unless it is known already."""
         ...
 
     def load(self, key: WindowKey, state_type: type[S]) -> S | None:
         """Return the state that is kept under a key, None where there is none."""
         ...
 
-    def save(self, key: WindowKey, state: msgspec.Struct) -> None:
-        """Keep a state under a key."""
+    def save(self, key: WindowKey, state: msgspec.Struct, expires_at: float | None = None) -> None:
+        """Keep a state under a key.
+
+        `expires_at` is the event time, in seconds, from which on nothing needs it; without it the
+        state is kept until nothing has touched it for the retention and no timer runs for it.
+        """
         ...
 
-    def save_alert(self, alert: Alert, sinks: Collection[str], update_interval: float) -> None:
-        """Keep an alert, and put it into the outbox of each sink.
+    def drop(self, key: WindowKey) -> None:
+        """Forget the state under a key, and its timer."""
+        ...
 
-        A new alert is due at once. A new revision takes the place of one still waiting, and is due
+    def admit(self, rule_id: str, group: Sequence[GroupValue], limit: int) -> bool:
+        """Return whether a group of a rule is counted apart: a known one, or one of `limit`."""
+        ...
+
+    def set_timer(self, timer: Timer) -> None:
+        """Have a key looked at when the watermark or the clock reaches a time.
+
+        A key has one timer: a new one takes the place of the old one; with neither time there is
+        none.
+        """
+        ...
+
+    def save_alert(
+        self,
+        alert: Alert,
+        sinks: Collection[str],
+        update_interval: float,
+        *,
+        pages: bool = True,
+    ) -> None:
+        """Keep an alert as it is now, and tell sinks of it; see `revise_alert`.
+
+        The state counts the revisions: each call of the one or the other makes one.
+        """
+        ...
+
+    def revise_alert(
+        self, revision: Revision, sinks: Collection[str], update_interval: float
+    ) -> None:
+        """Note that an alert goes on or has ended, and put that into the outbox of each sink.
+
+        A page is due at once, and so is an end; both at the sinks that have been told before, and a
+        page at the others too. An update takes the place of one still waiting, and is due
         `update_interval` seconds after the last delivery of the alert to that sink.
         """
+        ...
+
+    def alert(self, alert_id: str) -> Alert | None:
+        """Return an alert as it was last saved, with the revision and state of now."""
         ...
 
     def save_position(self, position: Position) -> None:
@@ -101,6 +176,22 @@ class Store(Protocol):
         """Open a transaction: committed durably on leaving, rolled back on an exception."""
         ...
 
+    def load(self, key: WindowKey, state_type: type[S]) -> S | None:
+        """Return the state that is kept under a key, None where there is none."""
+        ...
+
+    def due_timers(self, watermark: float, now: float, limit: int) -> list[Timer]:
+        """Return timers that have run out, the longest due first; they stay until set anew."""
+        ...
+
+    def next_timer(self) -> float | None:
+        """Return the earliest time of the clock at which a timer runs out, None without one."""
+        ...
+
+    def expired(self, horizon: float, limit: int) -> list[WindowKey]:
+        """Return keys of states that expired at an event time up to the horizon."""
+        ...
+
     def positions(self, source: str) -> Mapping[str, str]:
         """Return a source's positions by key."""
         ...
@@ -117,8 +208,15 @@ class Store(Protocol):
         """Return all quarantined records, oldest first."""
         ...
 
+    def counts(self, alert_ids: Collection[str]) -> int:
+        """Return how many events there are in the windows of alerts, together."""
+        ...
+
     def due(self, sink: str, now: float, limit: int) -> list[Notification]:
-        """Return notifications that are due, the longest due first."""
+        """Return notifications that are due, the longest due first.
+
+        Each has its alert as it was last saved, with the revision and state of now.
+        """
         ...
 
     def next_due(self, sink: str) -> float | None:
@@ -128,7 +226,7 @@ class Store(Protocol):
     def delivered(
         self, sink: str, notification: Notification, now: float, update_interval: float
     ) -> None:
-        """Note that a sink has taken a notification."""
+        """Note that a sink has taken a notification; what is newer than it stays pending."""
         ...
 
     def retry_later(self, sink: str, notification: Notification, due_at: float, why: str) -> None:
@@ -147,6 +245,17 @@ class Store(Protocol):
         """Return how a sink's outbox stands."""
         ...
 
-    def prune(self, before: float) -> None:
-        """Drop what was last touched before a time, except what the outbox still has to send."""
+    def mend_clock(self, now: float) -> int:
+        """Make due what was put off to a time that only a clock set back since can have meant.
+
+        Returned is how many notifications that were.
+        """
+        ...
+
+    def prune(self, before: float, ahead: float) -> None:
+        """Drop what was last touched before a time, except what the outbox still has to send.
+
+        States that expire go by `expired` instead, but for those that begin after `ahead`: their
+        events came from clocks that ran ahead.
+        """
         ...

@@ -32,23 +32,41 @@ _NAME_AN_EXPORT = "name a file that `detector state export` wrote"
 
 _MAYBE_TEXT = ["null", "string"]
 _MAYBE_TIME = ["null", "double"]
+_MAYBE_BYTES = ["null", "bytes"]
 _COLUMNS: Mapping[str, Mapping[str, Any]] = {
-    "seen": {"event_id": "string", "account": "string", "seen_at": "double"},
+    "seen": {
+        "event_id": "string",
+        "account": "string",
+        "seen_at": "double",
+        "digest": _MAYBE_BYTES,
+    },
     "windows": {
         "rule_id": "string",
         "group_key": "string",
         "start": "long",
         "period": "long",
         "body": "bytes",
+        "expires_at": _MAYBE_TIME,
         "touched_at": "double",
     },
+    "timers": {
+        "rule_id": "string",
+        "group_key": "string",
+        "start": "long",
+        "period": "long",
+        "event_at": _MAYBE_TIME,
+        "wall_at": _MAYBE_TIME,
+    },
+    "groups": {"rule_id": "string", "group_key": "string"},
     "alerts": {
         "id": "string",
         "window_start": "string",
         "revision": "long",
-        "body": "bytes",
+        "state": "string",
+        "count": "long",
         "touched_at": "double",
     },
+    "alert_bodies": {"id": "string", "body": "bytes"},
     "outbox": {
         "sink": "string",
         "alert_id": "string",
@@ -58,6 +76,7 @@ _COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "made_at": "double",
         "delivered_at": _MAYBE_TIME,
         "last_error": _MAYBE_TEXT,
+        "pages": "long",
     },
     "positions": {"source": "string", "key": "string", "value": "string", "touched_at": "double"},
     "quarantine": {
@@ -76,11 +95,15 @@ _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
     "bytes": (bytes,),
     str(_MAYBE_TEXT): (str, type(None)),
     str(_MAYBE_TIME): (float, type(None)),
+    str(_MAYBE_BYTES): (bytes, type(None)),
 }
 _KEYS = {
     "seen": ("event_id", "account"),
-    "windows": ("rule_id", "group_key", "start", "period"),
+    "windows": ("rowid",),
+    "timers": ("rule_id", "group_key", "start", "period"),
+    "groups": ("rule_id", "group_key"),
     "alerts": ("rowid",),
+    "alert_bodies": ("rowid",),
     "outbox": ("sink", "alert_id"),
     "positions": ("source", "key"),
     "quarantine": ("rowid",),  # the order in which they came, where their times are the same
@@ -140,9 +163,7 @@ def export_state(path: Path, target: Path) -> Transferred:
     """
     if target.exists():
         raise StateError(f"{target} exists already", remedy="name a file that does not")
-    return with_state(
-        path, lambda connection, version: _export(connection, version, target), salvage=True
-    )
+    return with_state(path, lambda connection, _: _export(connection, target), salvage=True)
 
 
 def import_state(source: Path, path: Path) -> Transferred:
@@ -162,7 +183,7 @@ def import_state(source: Path, path: Path) -> Transferred:
         ) from error
 
 
-def _export(connection: sqlite3.Connection, version: int, target: Path) -> Transferred:
+def _export(connection: sqlite3.Connection, target: Path) -> Transferred:
     moved = Transferred({}, [])
     part: str | None = None
     try:
@@ -170,7 +191,7 @@ def _export(connection: sqlite3.Connection, version: int, target: Path) -> Trans
             dir=target.parent, prefix=f"{target.name}.", delete=False
         ) as file:
             part = file.name
-            metadata = {_VERSION: str(version)}
+            metadata = {_VERSION: str(len(MIGRATIONS))}
             with closing(_rows(connection, moved)) as records:
                 fastavro.writer(file, SCHEMA, records, codec="deflate", metadata=metadata)
             file.flush()
@@ -251,6 +272,11 @@ def _records(source: Path, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, 
         raise
     except Exception as error:
         raise _no_export(source, error) from error
+    if version < len(MIGRATIONS):
+        raise StateError(
+            f"{source} is an older detector's export, of schema version {version}",
+            remedy="import it with that one, and start this one on the state",
+        )
     if version > len(MIGRATIONS):
         raise StateError(
             f"{source} is an export of schema version {version}, this detector knows"
@@ -298,6 +324,7 @@ def _import(
             )
         orphans = connection.execute(
             "DELETE FROM outbox WHERE alert_id NOT IN (SELECT id FROM alerts)"
+            " OR alert_id NOT IN (SELECT id FROM alert_bodies)"
         ).rowcount
     return Transferred(end["rows"], end["incomplete"], orphans)
 

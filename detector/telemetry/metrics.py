@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -11,7 +12,8 @@ from prometheus_client.process_collector import ProcessCollector
 
 from detector import __version__
 from detector.accounting import OUTCOMES
-from detector.pipeline import Processed
+from detector.counting.context import Told
+from detector.pipeline import Outcome, Processed
 from detector.rule_source import ReloadResult, all_rules
 from detector.rules.rule import SILENT_STATUSES, Status
 from detector.rules.ruleset import RuleSet
@@ -70,9 +72,40 @@ class Metrics:
             ["source"],
             registry=registry,
         )
+        self._beyond_retention = Counter(
+            "detector_events_beyond_retention",
+            "Matched events older than windows.retention_seconds: each raises an alert of its own.",
+            ["source"],
+            registry=registry,
+        )
+        self._ahead = Counter(
+            "detector_events_ahead",
+            "Matched events that claim to be later than their arrival: a clock runs ahead.",
+            ["source"],
+            registry=registry,
+        )
+        self._differing = Counter(
+            "detector_differing_copies",
+            "Duplicates whose content is not that of the first copy; kept in the quarantine.",
+            ["source"],
+            registry=registry,
+        )
+        self._overflow = Counter(
+            "detector_group_overflow_events",
+            "Matches counted together as their rule has more groups than"
+            " limits.max_groups_per_rule.",
+            ["rule_id"],
+            registry=registry,
+        )
+        self._watermark = Gauge(
+            "detector_watermark_timestamp_seconds",
+            "Up to when all events should be there, in event time.",
+            registry=registry,
+        )
         self._alerts = Counter(
             "detector_alerts",
-            "Alerts raised, and updates of raised ones.",
+            "What became of alerts: raised, updated, resolved, withdrawn, or suppressed by a"
+            " silence.",
             ["rule_id", "level", "verdict"],
             registry=registry,
         )
@@ -110,7 +143,6 @@ class Metrics:
         self._alert_delay = Histogram(
             "detector_alert_delay_seconds",
             "From a delivery's arrival to its alerts in the outbox.",
-            ["source"],
             buckets=_DELAY_BUCKETS,
             registry=registry,
         )
@@ -147,6 +179,10 @@ class Metrics:
         """Create each source's and sink's series at zero, so that rates see the first increase."""
         for source in sources:
             self._received.labels(source)
+            self._late.labels(source)
+            self._beyond_retention.labels(source)
+            self._ahead.labels(source)
+            self._differing.labels(source)
             for outcome in OUTCOMES:
                 self._records.labels(source, outcome)
             for result in ("acked", "nacked"):
@@ -187,12 +223,29 @@ class Metrics:
         for age in processed.ages:
             self._event_age.labels(source).observe(age)
         self._late.labels(source).inc(processed.late)
-        for verdict, alert in processed.alerts:
-            self._alerts.labels(alert.rule_id, alert.level, verdict.value).inc()
-            self._alert_delay.labels(source).observe(max(0.0, now - delivery.received_at))
+        self._beyond_retention.labels(source).inc(processed.beyond_retention)
+        self._ahead.labels(source).inc(processed.ahead)
+        self._differing.labels(source).inc(processed.differing)
         times = [item.delivered_at for item in delivery.payloads if item.delivered_at is not None]
         if times:
             self._lag.labels(source).set(max(0.0, now - max(times)))
+
+    def counted(self, outcome: Outcome, received_at: float, now: float) -> None:
+        """Record what became of alerts; `received_at` is when the oldest delivery came in."""
+        self.told(outcome.told)
+        for rule_id, count in outcome.overflowed.items():
+            self._overflow.labels(rule_id).inc(count)
+        for _ in outcome.told:
+            self._alert_delay.observe(max(0.0, now - received_at))
+
+    def told(self, told: Iterable[Told]) -> None:
+        """Record what became of alerts."""
+        for item in told:
+            self._alerts.labels(item.rule_id, item.level, item.verdict.value).inc()
+
+    def watermark(self, seconds: float) -> None:
+        """Record how far event time has come."""
+        self._watermark.set(seconds)
 
     def acknowledged(self, source: str, result: str) -> None:
         """Record what a source was told of a delivery: `acked` or `nacked`."""

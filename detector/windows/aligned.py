@@ -1,44 +1,46 @@
 """Aligned windows: events counted by their own time, in periods that begin at whole multiples.
 
 Everything here is a pure function of one key's state and what is added to it. The order in which
-events are added, and how they are split over calls, does not change the state: sums commute, and
-what is kept of a long list is always its smallest items.
+events are added, and how they are split over calls, does not change the state: sums are exact, and
+what is kept of a long list (`bounded`) does not depend on the order either.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Any
 
 import msgspec
 
-MAX_NAMES = 50
-"""Distinct values kept of each kind (actors, addresses, ...). More help nobody to read an alert;
-a window's state stays some kilobytes even if an attacker makes up a name for each call."""
-
-MAX_NAME_CHARACTERS = 512
-"""Longer ones are cut: an assumed role's ARN has some 150."""
-
-MAX_EVENT_IDS = 200
-"""Event ids kept, those of the earliest events; the count stays exact."""
-
-MAX_EVIDENCE = 5
-"""Full records kept, those of the earliest events."""
-
-MAX_EVIDENCE_BYTES = 24_000
-"""A longer record loses its two free-form parts, so that five fit into an SNS message."""
+from detector.rules.window import WindowSettings
+from detector.windows.bounded import (
+    FIRST_EVIDENCE,
+    LAST_EVIDENCE,
+    MAX_EVENT_IDS,
+    bounded_record,
+    keep_ends,
+    tally,
+)
+from detector.windows.statistic import Sample, Totals, number_of_matches
 
 GroupValue = str | int | float | bool | None
+
+KINDS = ("event_names", "actors", "source_ips", "regions", "accounts")
+"""The kinds of names that a window keeps."""
+
+UNKNOWN_ACCOUNT = "unknown"
+"""Stands for the account of a record that names none: older than eventVersion 1.02."""
 
 
 class WindowKey(msgspec.Struct, frozen=True):
     """What is counted apart: a rule, the values that it groups by, and a period of event time.
 
     `start` and `period` are in seconds; the window holds times from `start` up to, not including,
-    `start + period`.
+    `start + period`. With a period of 0 it is no window, but what there is to know of all windows
+    of a rule and group.
     """
 
     rule_id: str
@@ -50,6 +52,16 @@ class WindowKey(msgspec.Struct, frozen=True):
     def end(self) -> int:
         """The first second after the window."""
         return self.start + self.period
+
+    @property
+    def identity(self) -> bytes:
+        """The key as the state knows it: in Python 1, 1.0 and True are one, there they are not."""
+        return msgspec.json.encode(self)
+
+    @property
+    def series(self) -> WindowKey:
+        """The key of what there is to know of all windows of this rule and group."""
+        return WindowKey(self.rule_id, self.group, 0, 0)
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -83,13 +95,17 @@ class Evidence(msgspec.Struct, frozen=True):
 class WindowState(msgspec.Struct):
     """What is known of one key: exact totals, and a bounded part of the detail.
 
-    `on_time` counts the events that were not late. `revision` is 0 until the threshold is crossed,
-    then 1, and one more for each later addition.
+    `on_time` and `on_time_totals` are of the events that were not late; totals are kept only where
+    the number of matches does not say all. `sampled` names the kinds of which not all names are
+    kept. `value` is what is compared with the threshold, None where there is nothing to compare;
+    `is_late` says that it would not breach the threshold without the late events.
+
+    Of what was decided: `is_complete`, that all of its events should be there; `is_breaching`;
+    `is_alerting`, that an alert stands; `is_told`, that receivers were sent it.
     """
 
     count: int = 0
     on_time: int = 0
-    revision: int = 0
     first_event_time: float = math.inf
     last_event_time: float = -math.inf
     event_names: dict[str, int] = {}
@@ -98,15 +114,29 @@ class WindowState(msgspec.Struct):
     regions: dict[str, int] = {}
     accounts: dict[str, int] = {}
     event_ids: list[tuple[float, str]] = []
+    last_event_ids: list[tuple[float, str]] = []
     evidence: list[Evidence] = []
+    last_evidence: list[Evidence] = []
+    sampled: list[str] = []
+    totals: Totals | None = None
+    on_time_totals: Totals | None = None
+    value: float | None = None
+    is_late: bool = False
+    is_complete: bool = False
+    is_breaching: bool = False
+    is_alerting: bool = False
+    is_told: bool = False
 
 
 class Verdict(enum.Enum):
-    """What an addition did to a window."""
+    """What became of a window's alert."""
 
     SILENT = "silent"
     RAISED = "raised"
     UPDATED = "updated"
+    RESOLVED = "resolved"
+    WITHDRAWN = "withdrawn"
+    SUPPRESSED = "suppressed"
 
 
 def window_start(time: float, period: int) -> int:
@@ -116,26 +146,40 @@ def window_start(time: float, period: int) -> int:
 
 def add(
     state: WindowState | None,
-    observations: Iterable[Observation],
-    is_crossed_by: Callable[[int], bool],
-) -> tuple[WindowState, Verdict]:
-    """Return the state with the observations counted, and whether that is news.
+    matches: Iterable[tuple[Observation, Sample]],
+    settings: WindowSettings,
+) -> WindowState:
+    """Return the state with matches counted; the one passed in is not changed.
 
-    The state passed in is not changed. Each observation must be of an event not counted before.
+    Each must be of an event not counted before. A match's sample is what the record says it adds;
+    it is not looked at where all add the same.
     """
     new = _copy(state) if state is not None else WindowState()
-    before = new.count
-    for observation in observations:
+    for observation, sample in matches:
         _count(new, observation)
-    if new.count == before or not is_crossed_by(new.count):
-        return new, Verdict.SILENT
-    new.revision += 1
-    return new, Verdict.RAISED if new.revision == 1 else Verdict.UPDATED
+        if settings.counts_matches:
+            continue
+        new.totals = new.totals or Totals()
+        new.totals.add(sample)
+        if not observation.is_late:
+            new.on_time_totals = new.on_time_totals or Totals()
+            new.on_time_totals.add(sample)
+    new.value = _number(new, settings)
+    new.is_late = _is_late(new, settings)
+    return new
 
 
-def is_late(state: WindowState, is_crossed_by: Callable[[int], bool]) -> bool:
-    """Return whether the window would have stayed silent without its late events."""
-    return not is_crossed_by(state.on_time)
+def _number(state: WindowState, settings: WindowSettings) -> float | None:
+    if settings.counts_matches:
+        return number_of_matches(state.count, settings)
+    return (state.totals or Totals()).number(settings.statistic)
+
+
+def _is_late(state: WindowState, settings: WindowSettings) -> bool:
+    if settings.counts_matches:
+        return not settings.is_breached_by(number_of_matches(state.on_time, settings))
+    on_time = (state.on_time_totals or Totals()).number(settings.statistic)
+    return state.on_time < state.count and not settings.is_breached_by(on_time)
 
 
 def _copy(state: WindowState) -> WindowState:
@@ -147,49 +191,43 @@ def _count(state: WindowState, observation: Observation) -> None:
     state.on_time += not observation.is_late
     state.first_event_time = min(state.first_event_time, observation.time)
     state.last_event_time = max(state.last_event_time, observation.time)
-    _tally(state.event_names, observation.event_name)
-    _tally(state.actors, observation.actor)
-    _tally(state.source_ips, observation.source_ip)
-    _tally(state.regions, observation.region)
-    _tally(state.accounts, observation.account)
-    order = (observation.time, observation.event_id)
-    if len(state.event_ids) < MAX_EVENT_IDS or order < state.event_ids[-1]:
-        state.event_ids.append(order)
-        state.event_ids.sort()
-        del state.event_ids[MAX_EVENT_IDS:]
+    _tally(state, "event_names", observation.event_name)
+    _tally(state, "actors", observation.actor)
+    _tally(state, "source_ips", observation.source_ip)
+    _tally(state, "regions", observation.region)
+    _tally(state, "accounts", observation.account or UNKNOWN_ACCOUNT)
+    keep_ends(
+        state.event_ids,
+        state.last_event_ids,
+        (observation.time, observation.event_id),
+        most=(MAX_EVENT_IDS, MAX_EVENT_IDS),
+        order=_itself,
+    )
     if not observation.record:
         return  # of many matches of a correlation only some keep their records
-    evidence = Evidence(*order, observation.record, observation.account)
-    if len(state.evidence) < MAX_EVIDENCE or evidence.order < state.evidence[-1].order:
-        bounded = msgspec.structs.replace(evidence, record=_bounded(observation.record))
-        state.evidence.append(bounded)
-        state.evidence.sort(key=lambda item: item.order)
-        del state.evidence[MAX_EVIDENCE:]
+    keep_ends(
+        state.evidence,
+        state.last_evidence,
+        Evidence(
+            observation.time,
+            observation.event_id,
+            bounded_record(observation.record),
+            observation.account,
+        ),
+        most=(FIRST_EVIDENCE, LAST_EVIDENCE),
+        order=_evidence_order,
+    )
 
 
-def _tally(counts: dict[str, int], name: str) -> None:
-    """Count a name; past the cap the greatest names go, so that what stays was always counted."""
-    if not name:
-        return
-    name = name[:MAX_NAME_CHARACTERS]
-    if name in counts or len(counts) < MAX_NAMES:
-        counts[name] = counts.get(name, 0) + 1
-        return
-    greatest = max(counts)
-    if name < greatest:
-        del counts[greatest]
-        counts[name] = 1
+def _tally(state: WindowState, kind: str, name: str) -> None:
+    if tally(getattr(state, kind), name) and kind not in state.sampled:
+        state.sampled.append(kind)
+        state.sampled.sort()
 
 
-def _bounded(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    if len(msgspec.json.encode(record)) <= MAX_EVIDENCE_BYTES:
-        return record
-    cut = {
-        key: value
-        for key, value in record.items()
-        if key not in {"requestParameters", "responseElements"}
-    }
-    if len(msgspec.json.encode(cut)) > MAX_EVIDENCE_BYTES:
-        kept = ("eventTime", "eventSource", "eventName", "awsRegion", "eventID")
-        cut = {key: str(cut[key])[:MAX_NAME_CHARACTERS] for key in kept if key in cut}
-    return {**cut, "detectorTruncated": True}
+def _itself(item: tuple[float, str]) -> tuple[float, str]:
+    return item
+
+
+def _evidence_order(item: Evidence) -> tuple[float, str, str]:
+    return item.order

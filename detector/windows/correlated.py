@@ -25,7 +25,10 @@ from typing import Protocol
 import msgspec
 
 from detector.rules.correlation import MAX_MATCHES, Correlation
-from detector.windows.aligned import MAX_EVIDENCE, GroupValue, Observation
+from detector.windows.aligned import GroupValue, Observation
+from detector.windows.bounded import FIRST_EVIDENCE, LAST_EVIDENCE
+
+MAX_EVIDENCE = FIRST_EVIDENCE + LAST_EVIDENCE
 
 LARGEST = 1.7976931348623157e308
 """What an alert says of a sum that no double holds."""
@@ -71,14 +74,17 @@ class Bucket(msgspec.Struct):
     """The matches of one group in one bucket of time, by their order.
 
     `fired` holds the events that have fired, `overflow` counts the matches that came when the
-    bucket was full, `revision` the alerts made of it; `digest` is that of what the last one said.
+    bucket was full; `digest` is that of what its alert last said. The rest is as in an aligned
+    window's state.
     """
 
     points: list[Point] = []
     fired: list[EventKey] = []
     overflow: int = 0
-    revision: int = 0
     digest: str = ""
+    is_complete: bool = False
+    is_alerting: bool = False
+    is_told: bool = False
 
 
 class Firing(msgspec.Struct, frozen=True):
@@ -150,7 +156,6 @@ def fire(correlation: Correlation, before: Bucket, bucket: Bucket, start: int) -
         bucket=msgspec.structs.replace(
             bucket,
             fired=sorted({item.point.event for item in found}),
-            revision=bucket.revision + is_news,
             digest=digest,
         ),
         fresh=[item for item in found if item.point.event not in known],

@@ -13,11 +13,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from detector.alerts.alert import Alert
+from detector.alerts.alert import Alert, AlertState
 from detector.events.record import Identity
-from detector.state.store import Notification, OutboxCounts, Position, Quarantined, Store
+from detector.state.store import (
+    Notification,
+    OutboxCounts,
+    Position,
+    Quarantined,
+    Revision,
+    Seen,
+    Store,
+    Timer,
+)
 from detector.windows.aligned import Evidence, GroupValue, Observation, WindowKey, WindowState
 from detector.windows.correlated import Bucket, Carried, Point
+from detector.windows.statistic import Totals
 from tests.alerts import alert
 from tests.records import record
 
@@ -27,12 +37,15 @@ DAY = 86_400.0
 WINDOW = WindowState(
     count=3,
     on_time=2,
-    revision=1,
+    is_alerting=True,
+    sampled=["actors"],
+    totals=Totals(3, "7/2", 0.5, 2, [1, 2]),
     first_event_time=1.5,
     last_event_time=7,
     actors={"a\0\N{SNOWMAN}": 3},
     event_ids=[(1.5, "e")],
     evidence=[Evidence(1.5, "e", record(n=[None, 1.5, {"deep": True}]))],
+    last_evidence=[Evidence(7, "f", {})],
 )
 BUCKET = Bucket(
     points=[
@@ -47,8 +60,8 @@ BUCKET = Bucket(
     ],
     fired=[("e", "1")],
     overflow=4,
-    revision=2,
     digest="d",
+    is_complete=True,
 )
 
 OpenStore = Callable[[], AbstractContextManager[Store]]
@@ -58,17 +71,28 @@ ALERT = alert()
 """One alert: each call makes a record of another number."""
 
 
-def revised(revision: int) -> Alert:
-    return msgspec.structs.replace(ALERT, revision=revision)
+DIGEST = b"0123456789abcdef"
+
+
+def saved(made: Alert, revision: int = 1) -> Alert:
+    """Return an alert as it comes back after it was saved so many times."""
+    return msgspec.structs.replace(made, revision=revision)
 
 
 def named(name: str) -> Alert:
     return msgspec.structs.replace(ALERT, id=name)
 
 
-def save(store: Store, made: Alert, now: float, *sinks: str, interval: float = 60) -> None:
+def save(store: Store, made: Alert, now: float, *sinks: str, pages: bool = True) -> None:
     with store.transaction(now) as transaction:
-        transaction.save_alert(made, sinks, interval)
+        transaction.save_alert(made, sinks, 60, pages=pages)
+
+
+def revise(
+    store: Store, now: float, state: AlertState = "open", count: int = 2, pages: bool = False
+) -> None:
+    with store.transaction(now) as transaction:
+        transaction.revise_alert(Revision(ALERT.id, state, count, pages), ["s"], 60)
 
 
 def due(store: Store, now: float, sink: str = "s") -> list[Notification]:
@@ -82,8 +106,9 @@ def only_due(store: Store, now: float, sink: str = "s") -> Notification:
 
 def keep_some_of_everything(store: Store, now: float = 0) -> None:
     with store.transaction(now) as transaction:
-        transaction.remember(Identity("e", "1"))
-        transaction.save(KEY, WINDOW)
+        transaction.remember(Identity("e", "1"), DIGEST)
+        transaction.save(KEY, WINDOW, DAY)
+        transaction.set_timer(Timer(KEY, 5, 7))
         transaction.save_alert(ALERT, ["s", "t"], 60)
         transaction.save_position(Position("source", "key", "value"))
         transaction.quarantine(Quarantined("s", "o", 0, "why", b"\0\xff"))
@@ -91,7 +116,7 @@ def keep_some_of_everything(store: Store, now: float = 0) -> None:
 
 def is_new(store: Store, event_id: str = "e", account: str = "1", now: float = 0) -> bool:
     with store.transaction(now) as transaction:
-        return transaction.remember(Identity(event_id, account))
+        return transaction.remember(Identity(event_id, account), DIGEST) is Seen.NEW
 
 
 def window(store: Store, key: WindowKey = KEY) -> WindowState | None:
@@ -119,8 +144,10 @@ class StoreContract:
     ) -> None:
         def fail() -> None:
             with store.transaction(0) as transaction:
-                transaction.remember(Identity("e", "1"))
+                transaction.remember(Identity("e", "1"), DIGEST)
                 transaction.save(KEY, WINDOW)
+                transaction.set_timer(Timer(KEY, 1, None))
+                transaction.admit("rule", ("a",), 1)
                 transaction.save_alert(ALERT, ["s"], 60)
                 transaction.save_position(Position("source", "key", "value"))
                 transaction.quarantine(Quarantined("s", "o", 0, "why", b""))
@@ -134,6 +161,9 @@ class StoreContract:
         assert due(store, 99) == []
         assert store.positions("source") == {}
         assert store.quarantined() == []
+        assert store.due_timers(9, 9, 9) == []
+        with store.transaction(0) as transaction:
+            assert transaction.admit("rule", ("b",), 1)
 
     def test_a_transaction_that_fails_takes_nothing_of_what_was_there(self, store: Store) -> None:
         keep_some_of_everything(store)
@@ -141,15 +171,15 @@ class StoreContract:
         def fail() -> None:
             with store.transaction(1) as transaction:
                 transaction.save(KEY, WindowState(count=9, first_event_time=1, last_event_time=1))
-                transaction.save_alert(revised(9), ["s"], 60)
+                transaction.save_alert(ALERT, ["s"], 60)
                 transaction.save_position(Position("source", "key", "other"))
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
             fail()
         assert window(store) == WINDOW
-        assert store.alerts() == [ALERT]
-        assert only_due(store, 1) == Notification(ALERT)
+        assert store.alerts() == [saved(ALERT)]
+        assert only_due(store, 1) == Notification(saved(ALERT))
         assert store.positions("source") == {"key": "value"}
 
     def test_a_transaction_sees_what_it_has_changed_itself(self, store: Store) -> None:
@@ -166,12 +196,20 @@ class StoreContract:
 
     def test_an_event_is_new_only_once(self, store: Store) -> None:
         with store.transaction(0) as transaction:
-            assert transaction.remember(Identity("e", "1"))
-            assert not transaction.remember(Identity("e", "1"))
-            assert transaction.remember(Identity("e", "2"))
-            assert transaction.remember(Identity("E", "1"))
-            assert transaction.remember(Identity("e\0", "1"))
+            assert transaction.remember(Identity("e", "1"), DIGEST) is Seen.NEW
+            assert transaction.remember(Identity("e", "1"), DIGEST) is Seen.SAME
+            assert transaction.remember(Identity("e", "2"), DIGEST) is Seen.NEW
+            assert transaction.remember(Identity("E", "1"), DIGEST) is Seen.NEW
+            assert transaction.remember(Identity("e\0", "1"), DIGEST) is Seen.NEW
         assert not is_new(store)
+
+    def test_a_second_copy_with_another_content_is_told_from_one_with_the_same(
+        self, store: Store
+    ) -> None:
+        assert is_new(store)
+        with store.transaction(1) as transaction:
+            assert transaction.remember(Identity("e", "1"), b"another") is Seen.DIFFERENT
+            assert transaction.remember(Identity("e", "1"), DIGEST) is Seen.SAME
 
     # Windows and buckets.
 
@@ -218,19 +256,19 @@ class StoreContract:
         )
         save(store, later, 0)
         save(store, named("b"), 1)
-        save(store, msgspec.structs.replace(named("b"), revision=2), 2)
+        save(store, named("b"), 2)
         assert [(kept.id, kept.revision) for kept in store.alerts()] == [("b", 2), ("a", 1)]
 
     def test_an_alert_without_sinks_is_kept_and_sent_nowhere(self, store: Store) -> None:
         save(store, ALERT, 0)
-        assert store.alerts() == [ALERT]
+        assert store.alerts() == [saved(ALERT)]
         assert due(store, 99) == []
 
     def test_a_new_alert_is_due_at_once_for_each_sink(self, store: Store) -> None:
         save(store, ALERT, 100, "s", "t")
         assert due(store, 99.9) == []
-        assert only_due(store, 100) == Notification(ALERT, attempts=0, is_update=False)
-        assert only_due(store, 100, "t") == Notification(ALERT)
+        assert only_due(store, 100) == Notification(saved(ALERT), "raised", 0, is_update=False)
+        assert only_due(store, 100, "t") == Notification(saved(ALERT))
         assert due(store, 100, "other") == []
         assert store.next_due("s") == 100
         assert store.outbox_counts("s") == OutboxCounts(pending=1, dead=0, oldest=100)
@@ -253,26 +291,26 @@ class StoreContract:
     def test_an_update_waits_for_its_interval_and_takes_the_place_of_others(
         self, store: Store
     ) -> None:
-        save(store, revised(1), 100, "s")
+        save(store, ALERT, 100, "s")
         store.delivered("s", only_due(store, 100), 100, 60)
-        save(store, revised(2), 110, "s")
-        save(store, revised(3), 120, "s")
+        revise(store, 110)
+        save(store, ALERT, 120, "s", pages=False)
         assert due(store, 159) == []
         assert store.next_due("s") == 160
-        assert only_due(store, 160) == Notification(revised(3), is_update=True)
+        assert only_due(store, 160) == Notification(saved(ALERT, 3), "updated", is_update=True)
 
     def test_an_update_after_its_interval_is_due_at_once(self, store: Store) -> None:
-        save(store, revised(1), 100, "s")
+        save(store, ALERT, 100, "s")
         store.delivered("s", only_due(store, 100), 100, 60)
-        save(store, revised(2), 500, "s")
+        revise(store, 500)
         assert store.next_due("s") == 500
 
     def test_an_update_that_comes_while_its_alert_is_being_sent_is_sent_later(
         self, store: Store
     ) -> None:
-        save(store, revised(1), 100, "s")
+        save(store, ALERT, 100, "s")
         notification = only_due(store, 100)
-        save(store, revised(2), 101, "s")
+        revise(store, 101)
         store.delivered("s", notification, 102, 60)
         assert due(store, 161) == []
         assert only_due(store, 162).alert.revision == 2
@@ -280,9 +318,140 @@ class StoreContract:
     def test_a_first_notification_still_waiting_goes_out_with_what_is_known_then(
         self, store: Store
     ) -> None:
-        save(store, revised(1), 100, "s")
-        save(store, revised(2), 101, "s")
-        assert only_due(store, 101) == Notification(revised(2))
+        save(store, ALERT, 100, "s")
+        revise(store, 101)
+        assert only_due(store, 101) == Notification(saved(ALERT, 2))
+
+    def test_a_page_does_not_wait_for_the_interval_of_updates(self, store: Store) -> None:
+        save(store, ALERT, 100, "s")
+        store.delivered("s", only_due(store, 100), 100, 60)
+        revise(store, 101)
+        revise(store, 102, pages=True)
+        assert only_due(store, 102) == Notification(saved(ALERT, 3), "raised", is_update=True)
+        revise(store, 103)
+        assert only_due(store, 103).kind == "raised"
+        store.delivered("s", only_due(store, 103), 104, 60)
+        assert due(store, 10_000) == []
+
+    def test_an_alert_that_pages_nobody_is_told_as_an_update(self, store: Store) -> None:
+        save(store, ALERT, 100, "s", pages=False)
+        assert only_due(store, 100) == Notification(saved(ALERT), "updated")
+
+    def test_the_end_of_an_alert_is_told_at_once_to_those_who_know_it(self, store: Store) -> None:
+        save(store, ALERT, 100, "s")
+        store.delivered("s", only_due(store, 100), 100, 60)
+        revise(store, 110, "resolved", count=5)
+        assert store.counts([ALERT.id, "unknown"]) == 5
+        ended = msgspec.structs.replace(saved(ALERT, 2), state="resolved")
+        assert only_due(store, 110) == Notification(ended, "resolved", is_update=True)
+        store.delivered("s", only_due(store, 110), 111, 60)
+        assert due(store, 10_000) == []
+        assert store.alerts() == [ended]
+
+    def test_who_has_not_been_told_hears_of_an_alert_before_its_end(self, store: Store) -> None:
+        save(store, ALERT, 100, "s")
+        revise(store, 110, "resolved")
+        first = only_due(store, 110)
+        assert (first.kind, first.alert.state) == ("raised", "resolved")
+        store.delivered("s", first, 111, 60)
+        second = only_due(store, 111)
+        assert (second.kind, second.alert.state) == ("resolved", "resolved")
+        store.delivered("s", second, 112, 60)
+        assert due(store, 10_000) == []
+
+    def test_the_end_of_an_alert_that_was_never_sent_to_a_sink_is_not_either(
+        self, store: Store
+    ) -> None:
+        save(store, ALERT, 100)
+        revise(store, 110, "resolved")
+        assert due(store, 10_000) == []
+
+    def test_what_is_withdrawn_before_it_was_sent_pages_nobody(self, store: Store) -> None:
+        save(store, ALERT, 100, "s")
+        revise(store, 110, "withdrawn")
+        assert only_due(store, 110).kind == "resolved"
+
+    def test_an_alert_that_goes_on_after_its_end_is_open_again(self, store: Store) -> None:
+        save(store, ALERT, 100, "s")
+        store.delivered("s", only_due(store, 100), 100, 60)
+        revise(store, 110, "resolved")
+        store.delivered("s", only_due(store, 110), 110, 60)
+        revise(store, 120, pages=True)
+        found = only_due(store, 120)
+        assert (found.kind, found.alert.state) == ("raised", "open")
+
+    def test_updates_of_what_is_over_wait_for_their_interval(self, store: Store) -> None:
+        save(store, ALERT, 100, "s")
+        store.delivered("s", only_due(store, 100), 100, 60)
+        revise(store, 110, "resolved")
+        store.delivered("s", only_due(store, 110), 110, 60)
+        revise(store, 120, "resolved")
+        assert store.next_due("s") == 170
+        assert only_due(store, 170).kind == "resolved"
+
+    def test_a_transaction_finds_an_alert_by_its_id(self, store: Store) -> None:
+        save(store, ALERT, 100)
+        with store.transaction(0) as transaction:
+            assert transaction.alert(ALERT.id) == saved(ALERT)
+            assert transaction.alert("unknown") is None
+
+    def test_what_was_put_off_by_a_clock_that_was_set_back_is_due(self, store: Store) -> None:
+        save(store, ALERT, 9_000, "s")
+        assert due(store, 5_000) == []
+        assert store.mend_clock(5_000) == 1
+        assert only_due(store, 5_000).alert.id == ALERT.id
+        store.retry_later("s", only_due(store, 5_000), 5_100, "503")
+        assert store.mend_clock(5_000) == 0
+        assert due(store, 5_000) == []
+
+    # Timers.
+
+    def test_a_timer_runs_out_by_the_watermark_or_by_the_clock(self, store: Store) -> None:
+        other = msgspec.structs.replace(KEY, start=900)
+        with store.transaction(0) as transaction:
+            transaction.set_timer(Timer(KEY, 10, 20))
+            transaction.set_timer(Timer(other, None, 15))
+        assert store.due_timers(9, 14, 9) == []
+        assert store.due_timers(10, 0, 9) == [Timer(KEY, 10, 20)]
+        assert store.due_timers(0, 20, 9) == [Timer(other, None, 15), Timer(KEY, 10, 20)]
+        assert store.due_timers(0, 20, 1) == [Timer(other, None, 15)]
+        assert store.next_timer() == 15
+
+    def test_a_key_has_one_timer_and_can_have_none(self, store: Store) -> None:
+        with store.transaction(0) as transaction:
+            transaction.set_timer(Timer(KEY, 1, 1))
+            transaction.set_timer(Timer(KEY, None, 5))
+        assert store.due_timers(99, 4, 9) == []
+        assert store.due_timers(0, 5, 9) == [Timer(KEY, None, 5)]
+        with store.transaction(0) as transaction:
+            transaction.set_timer(Timer(KEY, None, None))
+        assert store.due_timers(99, 99, 9) == []
+        assert store.next_timer() is None
+
+    # Groups.
+
+    def test_a_rule_has_so_many_groups_and_those_it_has_stay(self, store: Store) -> None:
+        with store.transaction(0) as transaction:
+            assert transaction.admit("rule", ("a", 1), 2)
+            assert transaction.admit("rule", ("a", True), 2)
+            assert not transaction.admit("rule", ("b", 1), 2)
+            assert transaction.admit("rule", ("a", 1), 2)
+            assert transaction.admit("other", ("b", 1), 2)
+        with store.transaction(0) as transaction:
+            assert not transaction.admit("rule", ("b", 1), 2)
+            assert transaction.admit("rule", ("b", 1), 3)
+
+    def test_a_group_without_windows_makes_room_for_another(self, store: Store) -> None:
+        with store.transaction(0) as transaction:
+            assert transaction.admit("rule", KEY.group, 1)
+            transaction.save(KEY, WINDOW, 900)
+        store.prune(0, DAY)
+        with store.transaction(0) as transaction:
+            assert not transaction.admit("rule", ("b",), 1)
+            transaction.drop(KEY)
+        store.prune(0, DAY)
+        with store.transaction(0) as transaction:
+            assert transaction.admit("rule", ("b",), 1)
 
     def test_a_failed_attempt_is_counted_and_put_off(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
@@ -292,16 +461,16 @@ class StoreContract:
         assert store.outbox_counts("s") == OutboxCounts(pending=1, dead=0, oldest=100)
 
     def test_failed_attempts_are_forgotten_with_a_delivery(self, store: Store) -> None:
-        save(store, revised(1), 100, "s")
+        save(store, ALERT, 100, "s")
         store.retry_later("s", only_due(store, 100), 107, "503")
         store.delivered("s", only_due(store, 107), 107, 60)
-        save(store, revised(2), 200, "s")
-        assert only_due(store, 200) == Notification(revised(2), attempts=0, is_update=True)
+        revise(store, 200)
+        assert only_due(store, 200) == Notification(saved(ALERT, 2), "updated", 0, is_update=True)
 
     def test_a_dead_letter_is_kept_and_sent_again_only_when_revived(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
         store.bury("s", only_due(store, 100), "404")
-        save(store, revised(2), 110, "s")
+        revise(store, 110)
         assert due(store, 10_000) == []
         assert store.next_due("s") is None
         assert store.outbox_counts("s") == OutboxCounts(pending=0, dead=1, oldest=None)
@@ -309,7 +478,7 @@ class StoreContract:
         assert store.revive("s", 200) == 1
         assert store.revive("s", 200) == 0
         assert due(store, 199) == []
-        assert only_due(store, 200) == Notification(revised(2), attempts=0)
+        assert only_due(store, 200) == Notification(saved(ALERT, 2), attempts=0)
 
     # Positions.
 
@@ -338,47 +507,91 @@ class StoreContract:
 
     def test_what_is_past_retention_goes(self, store: Store) -> None:
         keep_some_of_everything(store)
-        store.prune(before=DAY)
+        store.prune(before=DAY, ahead=DAY)
         assert is_new(store)
-        assert window(store) is None
         assert store.quarantined() == []
+
+    def test_a_window_goes_by_event_time_with_its_timer(self, store: Store) -> None:
+        keep_some_of_everything(store)
+        store.prune(before=DAY, ahead=DAY)
+        assert window(store) == WINDOW
+        assert store.expired(DAY - 1, 9) == []
+        assert store.expired(DAY, 9) == [KEY]
+        with store.transaction(0) as transaction:
+            transaction.drop(KEY)
+        assert window(store) is None
+        assert store.expired(DAY, 9) == []
+        assert store.due_timers(DAY, DAY, 9) == []
+
+    def test_windows_that_expire_come_earliest_first_and_no_more_than_asked_for(
+        self, store: Store
+    ) -> None:
+        keys = [msgspec.structs.replace(KEY, start=start) for start in (900, 300, 600)]
+        with store.transaction(0) as transaction:
+            for key in keys:
+                transaction.save(key, WINDOW, key.end)
+        assert [key.start for key in store.expired(DAY, 2)] == [300, 600]
+
+    def test_a_window_of_a_clock_that_ran_ahead_goes_by_when_it_was_touched(
+        self, store: Store
+    ) -> None:
+        keep_some_of_everything(store, now=DAY)
+        store.prune(before=DAY, ahead=0)
+        assert window(store) == WINDOW
+        store.prune(before=DAY + 1, ahead=0)
+        assert window(store) is None
+
+    def test_what_never_expires_goes_when_nothing_touches_it_and_no_timer_runs(
+        self, store: Store
+    ) -> None:
+        with store.transaction(0) as transaction:
+            transaction.save(KEY.series, BUCKET)
+            transaction.set_timer(Timer(KEY.series, None, 9 * DAY))
+        store.prune(before=DAY, ahead=DAY)
+        assert store.load(KEY.series, Bucket) == BUCKET
+        with store.transaction(0) as transaction:
+            transaction.set_timer(Timer(KEY.series, None, None))
+        store.prune(before=0, ahead=DAY)
+        assert store.load(KEY.series, Bucket) == BUCKET
+        store.prune(before=DAY, ahead=DAY)
+        assert store.load(KEY.series, Bucket) is None
 
     def test_what_was_touched_at_the_limit_or_later_stays(self, store: Store) -> None:
         keep_some_of_everything(store, now=0)
         keep_some_of_everything(store, now=DAY)
         for sink in ("s", "t"):
             store.delivered(sink, only_due(store, DAY, sink), DAY, 60)
-        store.prune(before=DAY)
+        store.prune(before=DAY, ahead=DAY)
         assert window(store) == WINDOW
         assert len(store.quarantined()) == len(store.alerts()) == 1
 
     def test_an_event_seen_again_is_remembered_from_its_first_time(self, store: Store) -> None:
         assert is_new(store, now=0)
         assert not is_new(store, now=DAY)
-        store.prune(before=DAY)
+        store.prune(before=DAY, ahead=DAY)
         assert is_new(store)
 
     def test_what_still_has_to_be_sent_outlives_its_retention(self, store: Store) -> None:
         save(store, ALERT, 0, "s", "t")
         store.delivered("t", only_due(store, 0, "t"), 0, 60)
-        store.prune(before=DAY)
-        assert only_due(store, DAY).alert == ALERT
+        store.prune(before=DAY, ahead=DAY)
+        assert only_due(store, DAY).alert == saved(ALERT)
         store.delivered("s", only_due(store, DAY), DAY, 60)
-        store.prune(before=DAY)
+        store.prune(before=DAY, ahead=DAY)
         assert store.alerts() == []
 
     def test_dead_letters_go_with_their_alert(self, store: Store) -> None:
         save(store, ALERT, 0, "s")
         store.bury("s", only_due(store, 0), "404")
-        store.prune(before=0)
+        store.prune(before=0, ahead=DAY)
         assert store.outbox_counts("s").dead == 1
-        store.prune(before=DAY)
+        store.prune(before=DAY, ahead=DAY)
         assert store.outbox_counts("s").dead == 0
         assert store.alerts() == []
 
     def test_positions_have_no_retention(self, store: Store) -> None:
         keep_some_of_everything(store)
-        store.prune(before=DAY)
+        store.prune(before=DAY, ahead=DAY)
         assert store.positions("source") == {"key": "value"}
 
 
@@ -398,8 +611,9 @@ class DurableStoreContract(StoreContract):
             with store.transaction(0) as transaction:
                 key = msgspec.structs.replace(KEY, rule_id="c")
                 assert transaction.load(key, Bucket) == BUCKET
-            assert store.alerts() == [ALERT]
-            assert only_due(store, 0) == Notification(ALERT)
+            assert store.alerts() == [saved(ALERT)]
+            assert only_due(store, 0) == Notification(saved(ALERT))
+            assert store.due_timers(5, 0, 9) == [Timer(KEY, 5, 7)]
             assert store.positions("source") == {"key": "value"}
             assert store.quarantined() == [Quarantined("s", "o", 0, "why", b"\0\xff")]
 
@@ -414,14 +628,14 @@ class DurableStoreContract(StoreContract):
         with open_store() as store:
             assert store.outbox_counts("s") == OutboxCounts(pending=1, dead=1, oldest=3)
             assert store.next_due("s") == 9
-            assert only_due(store, 9) == Notification(named("put off"), attempts=1)
+            assert only_due(store, 9) == Notification(saved(named("put off")), attempts=1)
 
     def test_what_was_not_committed_is_not_there_when_it_is_opened_again(
         self, open_store: OpenStore
     ) -> None:
         def fail() -> None:
             with open_store() as store, store.transaction(0) as transaction:
-                transaction.remember(Identity("e", "1"))
+                transaction.remember(Identity("e", "1"), DIGEST)
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):

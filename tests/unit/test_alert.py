@@ -73,7 +73,7 @@ def test_the_text_names_a_few_and_says_how_many_more() -> None:
 
 
 def test_an_update_says_that_it_is_one() -> None:
-    text = alert_text(alert(), is_update=True)
+    text = alert_text(alert(), "updated")
     assert text.startswith("[MEDIUM] IAM policy changed (update)\n")
 
 

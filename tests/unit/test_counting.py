@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.alerts.alert import Alert
+from detector.counting.current import current_alerts
 from detector.document import parse_all
 from detector.errors import RuleError
 from detector.pipeline import Pipeline, Settings
@@ -72,12 +73,14 @@ def alerts_of(rules: RuleSet, portions: Sequence[Sequence[dict[str, Any]]]) -> l
         pipeline = Pipeline(rules, store, Settings())
         for portion in portions:
             deliver(pipeline, portion)
-        return store.alerts()
+        pipeline.close()
+        return current_alerts(store)
 
 
 def deliver(pipeline: Pipeline, records: Sequence[dict[str, Any]]) -> None:
     body = json.dumps({"Records": list(records)}).encode()
-    processed = pipeline.process(Delivery("test", [Payload("a.json", body)], received_at=0.0), 0.0)
+    made = Delivery("test", [Payload("a.json", body)], received_at=0.0)
+    (processed,) = pipeline.process([made], 0.0).deliveries
     assert processed.accounting.is_balanced
     assert processed.accounting.received == len(records)
 

@@ -42,7 +42,8 @@ def test_the_values_shown_are_the_defaults_and_none_is_left_out(
     path = tmp_path / "least.yaml"
     path.write_text("sources: [{type: directory, path: x}]")
     least = load_config(path)
-    for name in ("limits", "alerts", "telemetry", "log", "drain_seconds", "rules_poll_seconds"):
+    sections = ("limits", "alerts", "windows", "telemetry", "log")
+    for name in (*sections, "drain_seconds", "rules_poll_seconds"):
         assert getattr(shown, name) == getattr(least, name)
         for field in getattr(getattr(shown, name), "__struct_fields__", ()):
             assert f"{field}: " in example("configuration")

@@ -108,8 +108,62 @@ def test_a_rule_kept_for_reference_is_checked_and_not_loaded(tmp_path: Path, sta
         ),
         (
             rule_text(window={"comparison_operator": "LessThanThreshold"}),
+            "threshold is too low",
+        ),
+        (
+            rule_text(window={"comparison_operator": "Above"}),
             "window.comparison_operator has a value that is not known",
         ),
+        (
+            rule_text(window={"evaluation_periods": 3, "datapoints_to_alarm": 4}),
+            "datapoints_to_alarm is from 1 to evaluation_periods",
+        ),
+        (
+            rule_text(window={"evaluation_periods": 289}),
+            "period times evaluation_periods is at most 86400 seconds",
+        ),
+        (
+            rule_text(window={"mode": "sliding", "evaluation_periods": 289}),
+            "period times evaluation_periods is at most 86400 seconds",
+        ),
+        (
+            rule_text(window={"treat_missing_data": "breaching"}),
+            "an aligned window without events does not exist; mode: sliding",
+        ),
+        (rule_text(window={"timezone": "Europe/Berlin"}), "are for mode: sliding"),
+        (
+            rule_text(window={"mode": "sliding", "timezone": "+01:00"}),
+            "timezone is for evaluation_window: wall_clock",
+        ),
+        (
+            rule_text(
+                window={
+                    "mode": "sliding",
+                    "evaluation_window": "wall_clock",
+                    "timezone": "Europe/Berlyn",
+                }
+            ),
+            "timezone is an IANA name",
+        ),
+        (
+            rule_text(window={"mode": "sliding", "evaluation_window": "wall_clock", "period": 600}),
+            "period is one of 60, 300, 3600, 86400, 604800",
+        ),
+        (rule_text(window={"statistic": "DistinctCount"}), "needs a field of the record"),
+        (
+            rule_text(
+                window={"statistic": "DistinctCount", "metric_value": "$.a", "threshold": 1001}
+            ),
+            "tells at most 1000 values apart",
+        ),
+        (
+            rule_text(
+                window={"mode": "sliding", "statistic": "DistinctCount", "metric_value": "$.a"}
+            ),
+            "DistinctCount is for aligned windows",
+        ),
+        (rule_text(window={"metric_value": "$.a b"}), "' ' is not part of a field's name"),
+        (rule_text(notify="never"), "notify has a value that is not known"),
         (rule_text(window={"group_by": ["a", "a"]}), "group_by names a field twice"),
         (rule_text(window={"group_by": ["a b"]}), "' ' is not part of a field's name"),
         (rule_text(tests=[{"name": "x", "event": {}}]), "tests[0].fires is missing"),
@@ -190,14 +244,19 @@ def test_a_rule_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("operator", "crossed"),
-    [("GreaterThanOrEqualToThreshold", [3, 4]), ("GreaterThanThreshold", [4])],
+    [
+        ("GreaterThanOrEqualToThreshold", [3, 4]),
+        ("GreaterThanThreshold", [4]),
+        ("LessThanThreshold", [0, 1, 2]),
+        ("LessThanOrEqualToThreshold", [0, 1, 2, 3]),
+    ],
 )
 def test_the_operator_says_when_a_window_is_over_its_threshold(
     tmp_path: Path, operator: str, crossed: list[int]
 ) -> None:
     path = write(tmp_path, window={"threshold": 3, "comparison_operator": operator})
     (rule,) = load_rules([path]).rules
-    assert [n for n in range(5) if rule.file.window.is_crossed_by(n)] == crossed
+    assert [n for n in range(5) if rule.file.window.is_breached_by(n)] == crossed
 
 
 def test_a_rule_for_other_logs_is_kept_apart_and_never_matches(tmp_path: Path) -> None:

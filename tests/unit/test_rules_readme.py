@@ -32,8 +32,9 @@ from detector.rules.filter_pattern.scanner import MAX_REGEXES
 from detector.rules.finding import Code
 from detector.rules.lint import lint
 from detector.rules.loader import MAX_CHAIN, LoadedRules, load_placeholders, load_rules, rule_of
-from detector.rules.rule import Rule, RuleFile, Status, WindowSettings
+from detector.rules.rule import Rule, RuleFile, Status
 from detector.rules.ruleset import RuleSet
+from detector.rules.window import WindowSettings
 from tests.conftest import REPOSITORY
 from tests.rules import rule_text
 from tests.unit.verdict import pattern_holds, tree_holds
@@ -192,8 +193,9 @@ def test_the_windows_keys_have_the_defaults_that_are_shown() -> None:
     assert found.pop("group_by") == "one group"
     assert not defaults.group_by
     assert found == {
-        name: str(getattr(defaults, name))
-        for name in ("period", "threshold", "comparison_operator")
+        name: "all of them" if value is None else str(value)
+        for name, value in msgspec.structs.asdict(defaults).items()
+        if name != "group_by"
     }
 
 

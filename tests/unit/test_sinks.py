@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -73,8 +74,8 @@ async def test_a_webhook_gets_the_alert_as_json_with_an_id_that_marks_repetition
         assert (request.method, request.path_qs) == ("POST", "/x?y=z")
         assert request.headers["Content-Type"] == "application/json"
         assert request.headers["Authorization"] == "Bearer s3cret"
-        assert request.headers["webhook-id"] == f"{made.id}.3"
-        assert await request.json() == msgspec.to_builtins(made)
+        assert request.headers["webhook-id"] == f"{made.id}.3.raised"
+        assert await request.json() == {"kind": "raised", **msgspec.to_builtins(made)}
 
 
 @pytest.mark.parametrize(
@@ -161,9 +162,10 @@ async def test_standard_output_that_nobody_reads_is_a_failure_for_good(
 
 def test_a_message_loses_evidence_before_it_is_too_long_for_sns() -> None:
     made = alert(names=5)
-    assert msgspec.json.decode(fitting_message(made)) == msgspec.to_builtins(made)
+    shown = msgspec.json.decode(fitting_message(made, "updated"))
+    assert shown == {"kind": "updated", **msgspec.to_builtins(made)}
     large = msgspec.structs.replace(made, evidence=[{"x": "y" * 100_000}] * 5)
-    message = fitting_message(large)
+    message = fitting_message(large, "raised")
     assert len(message) <= MAX_MESSAGE_BYTES
     assert len(msgspec.json.decode(message)["evidence"]) == 2
 
@@ -171,7 +173,7 @@ def test_a_message_loses_evidence_before_it_is_too_long_for_sns() -> None:
 def test_a_publication_can_be_filtered_and_its_subject_is_plain() -> None:
     made = msgspec.structs.replace(alert(), title="Line\nbreak " + "x" * 200)
     request = SNSSink(SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:r:1:t"))._request(
-        Notification(made, is_update=True)
+        Notification(made, "updated")
     )
     assert request["Subject"].startswith("[MEDIUM] Line break x")
     assert len(request["Subject"]) == 99
@@ -189,7 +191,7 @@ def test_a_fifo_topic_gets_what_it_needs_to_drop_repetitions() -> None:
     sink = SNSSink(SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:r:1:t.fifo"))
     request = sink._request(Notification(alert()))
     assert request["MessageGroupId"] == alert().rule_id
-    assert request["MessageDeduplicationId"] == f"{alert().id}.1"
+    assert request["MessageDeduplicationId"] == f"{alert().id}.0.raised"
 
 
 class ScriptedSink:
@@ -218,7 +220,7 @@ def state(store: SQLiteStore) -> Iterator[StateWorker]:
 
 
 def worker_of(sink: ScriptedSink, state: StateWorker) -> OutboxWorker:
-    return OutboxWorker(sink, state, Metrics(), update_interval=60)
+    return OutboxWorker(sink, state, Metrics(), update_interval=60, now=time.time)
 
 
 def save(store: SQLiteStore, made: Alert) -> None:

@@ -15,7 +15,7 @@ from detector.state import checks
 from detector.state.checks import MAX_CHECKED_BYTES, TABLES
 from detector.state.schema import APPLICATION_ID, MIGRATIONS, migrate
 from detector.state.sqlite import MAX_QUARANTINED_BYTES, SQLiteStore
-from detector.state.store import Quarantined
+from detector.state.store import Quarantined, Seen
 from detector.windows.aligned import WindowKey, WindowState
 from tests.alerts import alert
 
@@ -36,7 +36,7 @@ def fill(path: Path, records: int = 60) -> None:
     """Make a state of some hundred pages."""
     with SQLiteStore.open(path) as store, store.transaction(0) as transaction:
         for number in range(records):
-            transaction.remember(Identity(f"event-{number}", "1"))
+            transaction.remember(Identity(f"event-{number}", "1"), b"digest")
             transaction.quarantine(Quarantined("s", "o", number, "why", bytes(6_000)))
             key = WindowKey("rule", (number,), 0, 300)
             transaction.save(key, WindowState(number, first_event_time=1, last_event_time=1))
@@ -107,7 +107,7 @@ def test_a_disk_that_is_full_is_an_error_and_commits_nothing(tmp_path: Path) -> 
 
     def remember() -> bool:
         with store.transaction(0) as transaction:
-            is_new = transaction.remember(Identity("e", "1"))
+            is_new = transaction.remember(Identity("e", "1"), b"digest") is Seen.NEW
             if is_new:
                 transaction.quarantine(record)
             return is_new
@@ -137,7 +137,7 @@ def test_a_transaction_that_cannot_be_committed_leaves_the_store_usable(
             fail()
         assert store.outbox_counts("s").pending == 0
         with store.transaction(0) as transaction:
-            assert transaction.remember(Identity("e", "1"))
+            assert transaction.remember(Identity("e", "1"), b"digest") is Seen.NEW
 
 
 def test_a_long_quarantined_record_is_kept_in_part(store: SQLiteStore) -> None:
@@ -151,7 +151,7 @@ def test_a_body_that_no_detector_understands_is_an_error_and_not_a_crash(path: P
     with SQLiteStore.open(path) as store:
         with store.transaction(0) as transaction:
             transaction.save_alert(alert(), ["s"], 60)
-        store._connection.execute("UPDATE alerts SET body = '{\"id\": 7}'")
+        store._connection.execute("UPDATE alert_bodies SET body = '{\"id\": 7}'")
         for read in (store.alerts, lambda: store.due("s", 0, 1)):
             with pytest.raises(StateError, match="holds what this detector cannot read: Expected"):
                 read()
@@ -171,7 +171,7 @@ def test_a_state_of_the_first_schema_is_known_by_its_tables_and_brought_up_to_da
         migrate(connection, str(path), MIGRATIONS[:1])
         connection.execute("INSERT INTO seen VALUES ('e', '1', 0)")
     with SQLiteStore.open(path) as store, store.transaction(0) as transaction:
-        assert not transaction.remember(Identity("e", "1"))
+        assert transaction.remember(Identity("e", "1"), b"digest") is Seen.SAME
     test_a_state_says_whose_it_is(path)
 
 
@@ -256,7 +256,7 @@ def test_a_log_without_its_file_is_not_thrown_away(path: Path, is_there: bool) -
     # SQLite itself deletes the log of an empty database.
     with SQLiteStore.open(path) as store:
         with store.transaction(0) as transaction:
-            transaction.remember(Identity("e", "1"))
+            transaction.remember(Identity("e", "1"), b"digest")
         log = path.with_name("state.sqlite3-wal")
         content = log.read_bytes()
     path.unlink()
@@ -272,13 +272,13 @@ def test_what_only_the_log_holds_is_read_and_kept(path: Path) -> None:
         "import os; from pathlib import Path; from detector.state.sqlite import SQLiteStore;"
         "from detector.events.record import Identity;"
         f"store = SQLiteStore.open(Path({str(path)!r}))"
-        "\nwith store.transaction(0) as t: t.remember(Identity('e', '1'))\nos._exit(0)"
+        "\nwith store.transaction(0) as t: t.remember(Identity('e', '1'), b'digest')\nos._exit(0)"
     )
     subprocess.run([sys.executable, "-c", end], check=True)
     assert path.with_name("state.sqlite3-wal").stat().st_size
     path.with_name("state.sqlite3-shm").unlink()
     with SQLiteStore.open(path) as store, store.transaction(0) as transaction:
-        assert not transaction.remember(Identity("e", "1"))
+        assert transaction.remember(Identity("e", "1"), b"digest") is Seen.SAME
 
 
 def test_a_state_whose_making_was_cut_off_is_made_anew(path: Path) -> None:
@@ -324,9 +324,9 @@ def test_a_write_while_another_program_writes_is_an_error_and_can_be_repeated(pa
     with SQLiteStore.open(path) as store, closing(sqlite3.connect(path)) as other:
         other.execute("DELETE FROM seen")
         with pytest.raises(StateError, match="cannot be written: database is locked; end the"):
-            store.prune(0)
+            store.prune(0, 0)
         other.rollback()
-        store.prune(0)
+        store.prune(0, 0)
 
 
 def test_damage_that_shows_while_running_is_an_error_with_a_remedy(path: Path) -> None:
@@ -347,7 +347,7 @@ def test_damage_that_shows_while_running_is_an_error_with_a_remedy(path: Path) -
 def test_compacting_gives_back_the_space_of_what_was_dropped(path: Path) -> None:
     fill(path)
     with SQLiteStore.open(path) as store:
-        store.prune(1)
+        store.prune(1, 0)
         store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         before = path.stat().st_size
         store.compact()

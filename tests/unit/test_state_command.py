@@ -22,7 +22,7 @@ from detector.state import schema, transfer
 from detector.state.checks import TABLES
 from detector.state.schema import MIGRATIONS, migrate
 from detector.state.sqlite import SQLiteStore
-from detector.state.store import Position, Quarantined
+from detector.state.store import Position, Quarantined, Timer
 from detector.state.transfer import export_state, import_state
 from detector.windows.aligned import WindowKey, WindowState
 from tests.alerts import alert
@@ -40,17 +40,19 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "state.sqlite3"
     with SQLiteStore.open(path) as store:
         with store.transaction(NOON) as transaction:
-            transaction.remember(Identity("e", "1"))
+            transaction.remember(Identity("e", "1"), b"digest")
             transaction.save_position(Position("logs", "a.json", "1"))
             for number in range(2):
                 key = WindowKey("iam", (number,), int(NOON) + 300 * number, 300)
                 transaction.save(key, WindowState(1, first_event_time=1, last_event_time=1))
+            transaction.set_timer(Timer(key, None, NOON))
+            transaction.admit("iam", key.group, 1)
             for name in ("sent", "dead", "waiting"):
                 made = msgspec.structs.replace(alert(), id=name)
                 transaction.save_alert(made, ["hook"], 60)
             transaction.quarantine(Quarantined("logs", "a.json", 7, "no_event_time", b"\x1b[2J"))
         with store.transaction(NOON + 60) as transaction:
-            transaction.remember(Identity("f", "1"))
+            transaction.remember(Identity("f", "1"), b"digest")
         found = {item.alert.id: item for item in store.due("hook", NOON, 10)}
         store.delivered("hook", found["sent"], NOON + 1, 60)
         store.bury("hook", found["dead"], "404")
@@ -101,7 +103,10 @@ def test_inspect_shows_what_is_there_as_json(path: Path) -> None:
         "rows": {
             "seen": 2,
             "windows": 2,
+            "timers": 1,
+            "groups": 1,
             "alerts": 3,
+            "alert_bodies": 3,
             "outbox": 3,
             "positions": 1,
             "quarantine": 1,
@@ -229,7 +234,7 @@ def test_compact_says_what_it_gave_back(path: Path) -> None:
     with SQLiteStore.open(path) as store:
         with store.transaction(0) as transaction:
             transaction.quarantine(Quarantined("s", "o", 0, "why", bytes(200_000)))
-        store.prune(before=1)
+        store.prune(before=1, ahead=0)
     before = path.stat().st_size
     kept = dump(path)
     result = run("compact", "--state", path)
@@ -250,12 +255,12 @@ def test_what_writes_is_refused_while_a_detector_runs(path: Path, command: str) 
 
 def test_what_reads_works_while_a_detector_writes(path: Path) -> None:
     with SQLiteStore.open(path) as store, store.transaction(0) as transaction:
-        transaction.remember(Identity("not yet", "1"))
+        transaction.remember(Identity("not yet", "1"), b"digest")
         found = json.loads(run("inspect", "--state", path, "--format", "json").stdout)
         assert found["rows"]["seen"] == 2
         assert run("check", "--state", path).exit_code == 0
         assert run("export", "--state", path, path.with_name("x.avro")).exit_code == 0
-        transaction.remember(Identity("after", "1"))
+        transaction.remember(Identity("after", "1"), b"digest")
 
 
 # There and back.
@@ -263,7 +268,10 @@ def test_what_reads_works_while_a_detector_writes(path: Path) -> None:
 
 def test_an_export_fills_a_new_state_with_the_same(path: Path) -> None:
     file, new = path.with_name("x.avro"), path.with_name("new") / "state.sqlite3"
-    rows = "seen 2, windows 2, alerts 3, outbox 3, positions 1, quarantine 1\n"
+    rows = (
+        "seen 2, windows 2, timers 1, groups 1, alerts 3, alert_bodies 3, outbox 3, positions 1,"
+        " quarantine 1\n"
+    )
     assert run("export", "--state", path, file).stdout == f"{file}: wrote {rows}"
     assert run("import", "--state", new, file).stdout == f"{new}: imported {rows}"
     assert dump(new) == dump(path)
@@ -281,7 +289,7 @@ def test_any_avro_reader_reads_an_export(path: Path) -> None:
         records: list[Any] = list(reader)
     assert records[0] == (
         "detector.state.seen",
-        {"event_id": "e", "account": "1", "seen_at": NOON},
+        {"event_id": "e", "account": "1", "seen_at": NOON, "digest": b"digest"},
     )
 
 
@@ -314,7 +322,8 @@ def rows(*columns: st.SearchStrategy[Any], key: int) -> st.SearchStrategy[list[t
 @st.composite
 def states(draw: st.DrawFn) -> Dump:
     """The rows of a state; more than a detector would ever write, but all that the tables take."""
-    alerts = draw(rows(texts, texts, longs, bodies, doubles, key=1))
+    conditions = st.sampled_from(["open", "resolved", "withdrawn"])
+    alerts = draw(rows(texts, texts, longs, conditions, longs, doubles, key=1))
     outbox = rows(
         texts,
         st.sampled_from([row[0] for row in alerts] or [""]),
@@ -324,12 +333,17 @@ def states(draw: st.DrawFn) -> Dump:
         doubles,
         st.none() | doubles,
         st.none() | texts,
+        longs,
         key=2,
     )
+    moments = st.none() | doubles
     return {
-        "seen": draw(rows(texts, texts, doubles, key=2)),
-        "windows": draw(rows(texts, texts, longs, longs, bodies, doubles, key=4)),
+        "seen": draw(rows(texts, texts, doubles, st.none() | bodies, key=2)),
+        "windows": draw(rows(texts, texts, longs, longs, bodies, moments, doubles, key=4)),
+        "timers": draw(rows(texts, texts, longs, longs, moments, moments, key=4)),
+        "groups": draw(rows(texts, texts, key=2)),
         "alerts": alerts,
+        "alert_bodies": [(row[0], draw(bodies)) for row in alerts],
         "outbox": draw(outbox) if alerts else [],
         "positions": draw(rows(texts, texts, texts, doubles, key=2)),
         "quarantine": draw(rows(texts, texts, longs, texts, bodies, doubles, key=3)),
@@ -457,7 +471,7 @@ def test_a_file_that_is_not_there_is_an_error(path: Path) -> None:
 def fill(path: Path) -> None:
     with SQLiteStore.open(path) as store, store.transaction(0) as transaction:
         for number in range(2_000):
-            transaction.remember(Identity(f"{number:08}" * 4, "1"))
+            transaction.remember(Identity(f"{number:08}" * 4, "1"), b"digest")
         for number in range(40):
             transaction.quarantine(Quarantined("s", "o", number, "why", b"x" * 3_000))
 

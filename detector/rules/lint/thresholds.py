@@ -22,7 +22,7 @@ _MEASURES = frozenset({"value_sum", "value_avg", "value_percentile", "value_medi
 def window_findings(rule: Rule) -> Iterator[Finding]:
     """Yield why a rule's window can never be over its threshold."""
     by = {selector.steps for _, selector in rule.group_by}
-    if _EVENT_ID in by and not rule.file.window.is_crossed_by(1):
+    if _EVENT_ID in by and not rule.file.window.is_breached_by(1):
         yield Finding(
             "unreachable-threshold",
             "grouped by eventID, no group has a second event",

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
+import msgspec
+
 from detector.rules.finding import Finding
 from detector.rules.folding import folded
 from detector.rules.lint.globs import exact_text
@@ -38,7 +40,7 @@ def shadow_findings(loaded: LoadedRules) -> Iterator[tuple[Rule, Finding]]:
         if rule.notifies and rule.id not in correlated:
             window = rule.file.window
             by = frozenset(selector.steps for _, selector in rule.group_by)
-            key = (window.period, window.threshold, window.comparison_operator, by)
+            key = (msgspec.structs.replace(window, group_by=()), by)
             alike.setdefault(key, []).append(rule)
     for rules in alike.values():
         for rule, other in _shadows(rules):

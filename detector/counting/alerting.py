@@ -1,0 +1,231 @@
+"""What becomes of an alert: which episode it is part of, whether it pages, who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from detector.alerts.alert import Alert, Suppressed, alert_id, utc
+from detector.alerts.silence import Silence, Subject, suppressed_by
+from detector.counting.context import Context, Told
+from detector.rules.correlation import Correlation
+from detector.rules.rule import Rule
+from detector.rules.values import epoch_seconds
+from detector.rules.window import WindowSettings
+from detector.state.store import Revision, Timer
+from detector.windows.aligned import Verdict, WindowKey
+from detector.windows.episodes import Change, Episode, Series, regroup, set_breaching
+
+AnyRule = Rule | Correlation
+
+
+class SeriesState(Series):
+    """What is kept of all windows of a rule and group; `raised_at` is when the last one alerted."""
+
+    raised_at: float = 0.0
+
+
+class Alerting:
+    """Keeps what is known of each rule's and group's windows, and tells sinks what is new."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._series: dict[bytes, SeriesState] = {}
+
+    def turn(
+        self, rule: AnyRule, key: WindowKey, *, breaching: bool, settings: WindowSettings | None
+    ) -> Change:
+        """Note that a window has come to be over the threshold, or is so no more.
+
+        Returned is what alerts since, and what does no more; without `settings` the window itself.
+        """
+        series = self._load(rule, key)
+        quiet = self._context.settings.quiet
+        if settings is not None:
+            change = set_breaching(series, key.start, breaching, settings, quiet)
+        else:
+            raised = [key.start] if breaching else []
+            withdrawn = [] if breaching else [key.start]
+            change = Change(raised, withdrawn, regroup(series, raised, withdrawn, quiet))
+        for episode in change.absorbed:
+            self._end(rule, key, episode)
+        self._save(key, series)
+        return change
+
+    def raised(self, rule: AnyRule, key: WindowKey, alert: Alert) -> bool:
+        """Keep a new alert and tell sinks; return whether they are."""
+        series = self._load(rule, key)
+        episode = series.episode_of(key.start)
+        assert episode is not None  # noqa: S101 - a window that alerts is part of one
+        alert, sinks = self._silenced(rule, alert)
+        pages = rule.file.notify != "episode" or episode.told is None or episode.is_resolved
+        episode.is_resolved = False
+        if sinks and episode.told is None:
+            episode.told = key.start
+        self._context.transaction.save_alert(
+            alert, sinks, self._context.settings.update_interval, pages=pages
+        )
+        series.raised_at = self._context.now
+        self._context.transaction.set_timer(
+            Timer(key.series, None, self._context.now + self._context.settings.quiet)
+        )
+        self._save(key, series)
+        self._note(Verdict.SUPPRESSED if alert.suppressed else Verdict.RAISED, rule, alert.id)
+        return bool(sinks)
+
+    def alarmed(self, rule: Rule, alert: Alert, *, pages: bool) -> bool:
+        """Keep the alert of a sliding window, which no episode holds; return whether it is sent."""
+        alert, sinks = self._silenced(rule, alert)
+        pages = pages or rule.file.notify == "event"
+        self._context.transaction.save_alert(
+            alert, sinks, self._context.settings.update_interval, pages=pages
+        )
+        verdict = Verdict.RAISED if pages else Verdict.UPDATED
+        self._note(Verdict.SUPPRESSED if alert.suppressed else verdict, rule, alert.id)
+        return bool(sinks)
+
+    def alarm_ended(self, rule: Rule, identity: str) -> None:
+        """Tell sinks that the alarm of a sliding window is one no more."""
+        self._context.transaction.revise_alert(
+            Revision(identity, "resolved"),
+            self._sinks(rule),
+            self._context.settings.update_interval,
+        )
+        self._note(Verdict.RESOLVED, rule, identity)
+
+    def updated(self, rule: AnyRule, key: WindowKey, alert: Alert | None, count: int) -> None:
+        """Tell sinks that a window which they know of has more events.
+
+        With `alert` it is kept as it is now; without, readers find out from the window's state.
+        """
+        episode = self._load(rule, key).episode_of(key.start)
+        is_over = episode is not None and episode.is_resolved
+        interval = self._context.settings.update_interval
+        sinks = self._sinks(rule)
+        pages = rule.file.notify == "event"
+        identity = alert_id(key)
+        if alert is not None:
+            state = "resolved" if is_over and not pages else "open"
+            alert = msgspec.structs.replace(alert, state=state)
+            self._context.transaction.save_alert(alert, sinks, interval, pages=pages)
+        else:
+            revision = Revision(
+                identity, "resolved" if is_over and not pages else "open", count, pages
+            )
+            self._context.transaction.revise_alert(revision, sinks, interval)
+        self._note(Verdict.UPDATED, rule, identity)
+
+    def suppressed(self, rule: AnyRule, alert: Alert) -> bool:
+        """Return whether an alert is still kept from being sent; keep it as it is now if so."""
+        alert, _ = self._silenced(rule, alert)
+        if alert.suppressed is None:
+            return False
+        self._context.transaction.save_alert(alert, (), 0.0, pages=False)
+        self._note(Verdict.SUPPRESSED, rule, alert.id)
+        return True
+
+    def withdrawn(self, rule: AnyRule, key: WindowKey) -> None:
+        """Tell sinks that what an alert said is true no more."""
+        revision = Revision(alert_id(key), "withdrawn")
+        self._context.transaction.revise_alert(
+            revision, self._sinks(rule), self._context.settings.update_interval
+        )
+        self._note(Verdict.WITHDRAWN, rule, revision.alert_id)
+
+    def look(self, rule: AnyRule | None, key: WindowKey) -> None:
+        """Resolve the episodes of a rule and group that have been quiet for long enough.
+
+        An incident stays open for the quiet time of the clock, so that nobody misses it because its
+        events came late; then it is over if event time is as far, or if nothing has come in since.
+        """
+        context = self._context
+        series = context.transaction.load(key, SeriesState)
+        if series is None:
+            context.transaction.set_timer(Timer(key, None, None))
+            return
+        self._series[key.identity] = series
+        patience = series.raised_at + context.settings.quiet + context.settings.late_after
+        waits = False
+        for episode in series.episodes:
+            if episode.is_resolved:
+                continue
+            over = episode.end(series.period) + context.settings.quiet <= context.clock.watermark
+            if over or context.now >= patience:
+                self._end(rule, key, episode)
+                episode.is_resolved = True
+            else:
+                waits = True
+        context.transaction.set_timer(Timer(key, None, patience if waits else None))
+        self._save(key, series)
+
+    def series(self, key: WindowKey) -> SeriesState | None:
+        """Return what is known of the windows of a rule and group."""
+        return self._series.get(key.series.identity) or self._context.transaction.load(
+            key.series, SeriesState
+        )
+
+    def _end(self, rule: AnyRule | None, key: WindowKey, episode: Episode) -> None:
+        series = self._series[key.series.identity]
+        each = rule is not None and rule.file.notify != "episode"
+        sinks = self._context.settings.sinks if episode.told is not None else ()
+        told = {episode.told} if episode.told is not None else set()
+        for start in sorted({*episode.windows, *told}):
+            window = WindowKey(key.rule_id, key.group, start, series.period)
+            who = sinks if each or start == episode.told else ()
+            self._context.transaction.revise_alert(
+                Revision(alert_id(window), "resolved"), who, self._context.settings.update_interval
+            )
+        if rule is not None:
+            first = WindowKey(key.rule_id, key.group, episode.first, series.period)
+            self._note(Verdict.RESOLVED, rule, alert_id(first))
+
+    def _load(self, rule: AnyRule, key: WindowKey) -> SeriesState:
+        series = self.series(key)
+        if series is not None and series.period != key.period:
+            # The rule has another period since: its windows are others.
+            self._series[key.series.identity] = series
+            for episode in series.episodes:
+                if not episode.is_resolved:
+                    self._end(rule, key, episode)
+            series = None
+        self._series[key.series.identity] = series = series or SeriesState(key.period)
+        return series
+
+    def _save(self, key: WindowKey, series: SeriesState) -> None:
+        if series.episodes or series.breaching:
+            self._context.transaction.save(key.series, series)
+        else:
+            self._context.transaction.drop(key.series)
+
+    def _sinks(self, rule: AnyRule) -> Sequence[str]:
+        return self._context.settings.sinks if rule.notifies else ()
+
+    def _silenced(self, rule: AnyRule, alert: Alert) -> tuple[Alert, Sequence[str]]:
+        """Return an alert with the silence that suppresses it, and who is told of it."""
+        silence = self._silence(rule, alert)
+        if silence is None:
+            return alert, self._sinks(rule)
+        suppressed = Suppressed(
+            reason=silence.reason, author=silence.author, end=utc(silence.end.timestamp())
+        )
+        return msgspec.structs.replace(alert, suppressed=suppressed), ()
+
+    def _silence(self, rule: AnyRule, alert: Alert) -> Silence | None:
+        if not self._context.silences:
+            return None
+        unlisted = [""] if "accounts" in alert.truncated else []
+        subject = Subject(
+            rule_id=rule.id,
+            rule_name=rule.file.name,
+            title=rule.file.title,
+            level=rule.file.level,
+            group=alert.group,
+            accounts=[*alert.accounts, *unlisted],
+            first_event_time=epoch_seconds(alert.first_event_time) or 0.0,
+            last_event_time=epoch_seconds(alert.last_event_time) or 0.0,
+        )
+        return suppressed_by(subject, self._context.silences)
+
+    def _note(self, verdict: Verdict, rule: AnyRule, identity: str) -> None:
+        self._context.told.append(Told(verdict, rule.id, rule.file.level, identity))

@@ -1,0 +1,109 @@
+"""What all that is counted in one transaction has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from detector.alerts.silence import Silence
+from detector.matching import Limits
+from detector.rules.correlation import Correlation
+from detector.rules.rule import Rule
+from detector.rules.ruleset import RuleSet
+from detector.state.store import Transaction
+from detector.windows.aligned import GroupValue, Verdict, WindowKey
+
+LATE_AFTER_SECONDS = 900.0
+"""CloudTrail delivers after some five minutes on average; three times that is out of the ordinary.
+Smaller, and common delays are called late; larger, and an outage goes unremarked."""
+
+QUIET_SECONDS = 900.0
+"""Three periods of the benchmark's alarms. Smaller, and an attacker who pauses pages twice; larger,
+and what has nothing to do with it is taken for the same."""
+
+RETENTION_SECONDS = 86_400.0
+"""CloudTrail is some minutes late as a rule, hours in an outage."""
+
+MAX_GROUPS_PER_RULE = 10_000
+"""A window's state takes some kilobytes, so that a rule's take some 100 MB at most. An attacker who
+makes up names that a rule groups by fills no disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How deliveries are read, events counted, and who is told; times are in seconds.
+
+    `sinks` are the names of those that get alerts. `late_after` is how long after an event its
+    delivery is late, `retention` how long windows wait for events that are. Episodes end after
+    `quiet`. A sink is told again of an alert after `update_interval`.
+    """
+
+    sinks: Sequence[str] = ()
+    late_after: float = LATE_AFTER_SECONDS
+    update_interval: float = 60.0
+    quiet: float = QUIET_SECONDS
+    retention: float = RETENTION_SECONDS
+    max_groups: int = MAX_GROUPS_PER_RULE
+    limits: Limits = field(default_factory=Limits)
+
+
+class Clock(msgspec.Struct):
+    """How far event time has come, in seconds.
+
+    The `watermark` is the latest delivery time seen, less what is not late: events from before it
+    should be there. Windows that ended before the `horizon` are not retained any more. Neither ever
+    goes back, and an event whose own clock runs ahead moves neither.
+    """
+
+    watermark: float = 0.0
+    horizon: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of an alert, for metrics and logs."""
+
+    verdict: Verdict
+    rule_id: str
+    level: str
+    alert_id: str
+
+
+@dataclass(slots=True)
+class Context:
+    """What counting works with in one transaction. `now` is the time of arrival, in seconds."""
+
+    rules: RuleSet
+    transaction: Transaction
+    settings: Settings
+    silences: Sequence[Silence]
+    clock: Clock
+    now: float
+    told: list[Told] = field(default_factory=list)
+    overflowed: dict[str, int] = field(default_factory=dict)
+    """Matches counted in the group of all groups beyond the cap, by rule."""
+    beyond_retention: int = 0
+    _admitted: dict[bytes, bool] = field(default_factory=dict)
+
+    def key(
+        self, rule: Rule | Correlation, group: tuple[GroupValue, ...], start: int, period: int
+    ) -> WindowKey:
+        """Return the key of a window; that of the overflow where a rule has too many groups."""
+        key = WindowKey(rule.id, group, start, period)
+        if not group:
+            return key
+        series = key.series.identity
+        admitted = self._admitted.get(series)
+        if admitted is None:
+            admitted = self.transaction.admit(rule.id, group, self.settings.max_groups)
+            self._admitted[series] = admitted
+        if admitted:
+            return key
+        self.overflowed[rule.id] = self.overflowed.get(rule.id, 0) + 1
+        return WindowKey(rule.id, (), start, period)
+
+    def is_retained(self, until: float) -> bool:
+        """Return whether what is needed until an event time is still there."""
+        return until > self.clock.horizon
