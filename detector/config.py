@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from detector.alerts.silence import Silence
 from detector.counting.context import (
     LATE_AFTER_SECONDS,
     MAX_GROUPS_PER_RULE,
@@ -225,7 +226,8 @@ class Config(Section, frozen=True, kw_only=True):
 
     `placeholders` is a file of the values that placeholders in Sigma rules stand for. `rule_status`
     gives rules, by their ids, another status than their files do: to promote a staged rule, or to
-    silence one, without an edit of a pack that somebody else maintains.
+    silence one, without an edit of a pack that somebody else maintains. `silences` are of alerts
+    that are expected: see `detector.alerts.silence`.
     """
 
     sources: tuple[SourceConfig, ...]
@@ -236,6 +238,7 @@ class Config(Section, frozen=True, kw_only=True):
     an edit is in force after twice this time at most; smaller ones only cost looks."""
     placeholders: str | None = None
     rule_status: dict[str, Status] = {}
+    silences: tuple[Silence, ...] = ()
     state: StateConfig = StateConfig()
     alerts: AlertsConfig = AlertsConfig()
     windows: WindowsConfig = WindowsConfig()

@@ -17,6 +17,7 @@ import msgspec
 from detector.config import Config
 from detector.errors import Place, RuleError
 from detector.rules.correlation import Correlation
+from detector.rules.exception import RuleFilter
 from detector.rules.loader import (
     LoadedRules,
     load_placeholders,
@@ -189,6 +190,11 @@ class RulesRead:
         """All that is wrong; where anything is, the rules must not come into force."""
         return self.loaded.errors
 
+    @property
+    def filters(self) -> Sequence[RuleFilter]:
+        """The exceptions that were read."""
+        return self.loaded.filters
+
     def rule_set(self) -> RuleSet:
         """Return the rules compiled."""
         return RuleSet(self.loaded.rules, self.loaded.correlations)
@@ -237,7 +243,7 @@ class RuleSource:
 
     def fingerprint(self) -> Fingerprint:
         """Return the marks of all files that are read; costs some system calls for each."""
-        return {path: _mark(path) for path in self._files()}
+        return {path: mark(path) for path in self._files()}
 
     def _files(self) -> Iterator[str]:
         if self._placeholders is not None:
@@ -249,7 +255,8 @@ class RuleSource:
                 yield str(path)
 
 
-def _mark(path: str) -> FileMark | None:
+def mark(path: str | Path) -> FileMark | None:
+    """Return a file's mark, or None if it cannot be looked at."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -262,12 +269,15 @@ class Reload:
     """What came of reading the rules again.
 
     `rules` is the new set where there is reason to put it in force: it is whole, good, and differs.
+    `filters` are the exceptions that were read, unless there are errors: they can be others
+    though no rule has changed.
     """
 
     seen: Fingerprint
     rules: RuleSet | None = None
     changes: RuleChanges = RuleChanges()
     errors: Sequence[RuleError] = ()
+    filters: Sequence[RuleFilter] = ()
 
     @property
     def result(self) -> ReloadResult:
@@ -286,7 +296,7 @@ def reload(source: RuleSource, in_force: RuleSet) -> Reload:
             return Reload(seen, errors=loaded.errors)
         changes = compare(all_rules(in_force), [*loaded.rules, *loaded.correlations])
         rules = RuleSet(loaded.rules, loaded.correlations) if changes else None
-        return Reload(seen, rules, changes)
+        return Reload(seen, rules, changes, filters=loaded.filters)
     except Exception as error:  # noqa: BLE001 - whatever it is, the rules in force are good
         kind = type(error).__name__
         fault = RuleError(f"unexpected {kind}: {error}; this is a bug, please report it")

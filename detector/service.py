@@ -26,6 +26,8 @@ from detector.config import (
     SourceConfig,
     StdoutSinkConfig,
 )
+from detector.config_source import ConfigFile, log_config_reload
+from detector.endings import Endings
 from detector.errors import DetectorError
 from detector.matching import Limits, Rejection
 from detector.pipeline import Pipeline, Settings
@@ -60,21 +62,22 @@ MAX_LOGGED_REJECTIONS = 20
 log = structlog.get_logger()
 
 
-def run_service(config: Config, rules: RulesRead) -> int:
+def run_service(config_file: ConfigFile, rules: RulesRead) -> int:
     """Run until told to stop; return the exit status: 0 if all parts ended well, else 1.
 
-    `rules` is what `RuleSource.of(config)` read, without errors.
+    `rules` is what `RuleSource.of` the file's configuration read, without errors.
     """
     # A SIGHUP before the event loop is there to take it must not end the process. What it would
     # have told is not lost: the first look at the files compares them with when they were read.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with SQLiteStore.open(Path(config.state.path)) as store:
-        return uvloop.run(_Service(config, rules, store).run())
+    with SQLiteStore.open(Path(config_file.config.state.path)) as store:
+        return uvloop.run(_Service(config_file, rules, store).run())
 
 
 class _Service:
-    def __init__(self, config: Config, rules: RulesRead, store: SQLiteStore) -> None:
-        self._config = config
+    def __init__(self, config_file: ConfigFile, rules: RulesRead, store: SQLiteStore) -> None:
+        self._config_file = config_file
+        self._config = config = config_file.config
         self._rule_source = RuleSource.of(config)
         self._rule_files = Settling(rules.seen)
         self._reload_requested = asyncio.Event()
@@ -97,7 +100,8 @@ class _Service:
             )
             for item in config.sinks
         ]
-        self._pipeline = Pipeline(rules.rule_set(), store, _settings(config))
+        self._pipeline = Pipeline(rules.rule_set(), store, _settings(config), config.silences)
+        self._endings = Endings(self._pipeline, rules.filters, self._metrics, self._clock.now())
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
         self._telemetry = TelemetryServer(config.telemetry, self._metrics.registry, self._not_ready)
         self._draining = False
@@ -128,7 +132,8 @@ class _Service:
             _task(self._work(), "pipeline"),
             _task(self._tick(), "timers"),
             _task(self._prune(), "retention"),
-            _task(self._watch_rules(), "rules"),
+            _task(self._watch_files(), "reloading"),
+            _task(self._endings.run(self._clock.now), "endings"),
             *(_task(outbox.run(), outbox.sink.name) for outbox in self._outboxes),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -227,15 +232,31 @@ class _Service:
         ahead = self._pipeline.watermark + self._config.windows.retention_seconds
         store.prune(now - self._config.state.retention_seconds, ahead)
 
-    async def _watch_rules(self) -> None:
-        """Read the rules again when told to, and when their files have changed and come to rest."""
+    async def _watch_files(self) -> None:
+        """Read configuration and rules again: when told to, or changed and come to rest."""
         while True:
             if await _set_within(self._reload_requested, self._config.rules_poll_seconds):
                 # Cleared before the reading: a request that comes during it is for another one.
                 self._reload_requested.clear()
+                await self._reload_config("signal")
                 await self._reload("signal")
-            elif self._rule_files.is_due(await asyncio.to_thread(self._rule_source.fingerprint)):
+                continue
+            if await asyncio.to_thread(self._config_file.is_due):
+                changed = await self._reload_config("change")
+                if "rule_status" in changed:
+                    await self._reload("change")
+            if self._rule_files.is_due(await asyncio.to_thread(self._rule_source.fingerprint)):
                 await self._reload("change")
+
+    async def _reload_config(self, reason: str) -> Sequence[str]:
+        """Read the configuration again; return which of its sections have changed."""
+        done = await asyncio.to_thread(self._config_file.reload)
+        self._pipeline.silences = done.config.silences
+        self._rule_source = RuleSource.of(done.config)
+        self._metrics.config_reloaded(done.result)
+        self._endings.count(self._clock.now())
+        log_config_reload(done, reason)
+        return done.changed
 
     async def _reload(self, reason: str) -> None:
         done = await asyncio.to_thread(reload, self._rule_source, self._pipeline.rules)
@@ -244,6 +265,8 @@ class _Service:
             self._pipeline.rules = done.rules
         self._metrics.rules_reloaded(done.result, self._pipeline.rules, self._clock.now())
         _log_reload(done, reason, len(all_rules(self._pipeline.rules)))
+        if not done.errors:
+            self._endings.filters_read(done.filters, self._clock.now())
 
     def _not_ready(self) -> list[str]:
         if self._draining:

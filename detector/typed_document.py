@@ -24,6 +24,7 @@ _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|(\[\.\.\.\])")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _EXPECTED = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)`")
+_NO_TIME = ("Invalid RFC3339 encoded datetime", "Expected `datetime`")
 _WORDS = {
     "str": "a string",
     "int": "a whole number",
@@ -62,6 +63,12 @@ def _located(
     if missing := _MISSING.fullmatch(message):
         name = _dotted([*keys, missing.group("name")])
         return error(f"{name} is missing", place=document.place(keys), remedy=f"add {name}")
+    if message.startswith(_NO_TIME):
+        return error(
+            f"{where} must be a time and its offset from UTC",
+            place=document.place(keys),
+            remedy="write it as 2026-12-31T22:00:00Z",
+        )
     if wrong := _EXPECTED.fullmatch(message):
         wanted = " or ".join(_WORDS.get(word, word) for word in wrong.group("wanted").split(" | "))
         got = _WORDS.get(wrong.group("got"), wrong.group("got"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import sys
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import click
@@ -23,8 +25,10 @@ from detector.cli.shared import (
     rules_argument,
 )
 from detector.config import Config, load_config
-from detector.errors import DetectorError, Place
+from detector.document import read
+from detector.errors import ConfigError, DetectorError, Place
 from detector.rule_source import RuleSource
+from detector.rules.expiry import day_of, expiry_findings
 from detector.rules.finding import Finding
 from detector.rules.loader import LoadedRules, shipped_rules
 
@@ -91,20 +95,25 @@ def check(
     findings are only counted.
     """
     faults: list[DetectorError] = []
+    silences: list[Finding] = []
+    now = time.time()
     source = RuleSource(list(rule_paths) or [shipped_rules()], placeholders_path)
     if config_path is not None:
         try:
-            source = _configured(load_config(config_path), rule_paths, placeholders_path)
+            config = load_config(config_path)
+            source = _configured(config, rule_paths, placeholders_path)
+            silences += _ended_silences(config, config_path, now)
         except DetectorError as error:
             faults.append(error)
-    checked = _checked(source.load())
+    checked = _checked(source.load(), day_of(now))
     changes: list[str] = []
     if fix:
-        changes, undone = _fix(checked, source)
+        changes, undone = _fix(checked, source, day_of(now))
         if changes or undone:
-            checked = _checked(source.load())
+            checked = _checked(source.load(), day_of(now))
             checked.faults += undone
     checked.faults[:0] = faults
+    checked.findings[:0] = silences
     if format_ == "json":
         echo_json(_as_json(checked, changes))
     else:
@@ -127,7 +136,20 @@ def _configured(
     return RuleSource.of(config)
 
 
-def _checked(loaded: LoadedRules) -> _Checked:
+def _ended_silences(config: Config, path: Path, now: float) -> Iterator[Finding]:
+    """Yield the silences that are over, each with its place."""
+    document = read(path, ConfigError)
+    for index, silence in enumerate(config.silences):
+        if silence.state(now) == "expired":
+            yield Finding(
+                "ended-silence",
+                f"silences[{index}] of {silence.author} ended at {silence.end.isoformat()}",
+                document.place(["silences", index]),
+                "remove it once no late event of that time can come in",
+            )
+
+
+def _checked(loaded: LoadedRules, today: date) -> _Checked:
     from detector.rules.lint import lint  # noqa: PLC0415 - it reads a long list of names
 
     checked = _Checked(
@@ -136,6 +158,7 @@ def _checked(loaded: LoadedRules) -> _Checked:
     for finding in lint(loaded):
         target = checked.findings if finding.accepted is None else checked.accepted
         target.append(finding)
+    checked.findings += expiry_findings(loaded.filters, today)
     return checked
 
 
@@ -179,7 +202,9 @@ def _place_json(place: Place | None) -> dict[str, object]:
     return {"path": place.path, "line": place.line or None, "column": place.column or None}
 
 
-def _fix(checked: _Checked, source: RuleSource) -> tuple[list[str], list[DetectorError]]:
+def _fix(
+    checked: _Checked, source: RuleSource, today: date
+) -> tuple[list[str], list[DetectorError]]:
     """Rewrite files; return what was changed, and what had to be undone.
 
     Fixes that overlap are made one after the other. A file that has faults only since it was
@@ -190,7 +215,7 @@ def _fix(checked: _Checked, source: RuleSource) -> tuple[list[str], list[Detecto
     for _ in range(MAX_ROUNDS):
         if not _rewrite(checked.findings, before):
             break
-        checked = _checked(source.load())
+        checked = _checked(source.load(), today)
     undone = []
     for error in checked.faults:
         path = error.place.path if error.place else ""

@@ -21,7 +21,7 @@ from detector.cli.shared import (
     report,
     rules_option,
 )
-from detector.config import load_config
+from detector.config_source import ConfigFile
 from detector.errors import DetectorError
 from detector.pipeline import Settings
 from detector.replay import Replay, replay
@@ -38,11 +38,11 @@ def run(config_path: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from detector.service import run_service  # noqa: PLC0415 - AWS clients take a while to import
 
-    config = load_config(config_path)
-    configure_logs(config.log)
-    rules = RuleSource.of(config).read()
+    config_file = ConfigFile(config_path)
+    configure_logs(config_file.config.log)
+    rules = RuleSource.of(config_file.config).read()
     _refuse(rules.errors)
-    sys.exit(run_service(config, rules))
+    sys.exit(run_service(config_file, rules))
 
 
 @click.command(

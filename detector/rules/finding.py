@@ -25,6 +25,9 @@ Code = Literal[
 ]
 """`lint_exceptions` in a rule file accepts findings by these codes."""
 
+EndingCode = Literal["expiring-exception", "expired-exception", "ended-silence"]
+"""Findings that nothing accepts: they are of a day, and are settled by a change."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -34,7 +37,7 @@ class Finding:
     offset counts characters in the whole file.
     """
 
-    code: Code
+    code: Code | EndingCode
     message: str
     place: Place
     remedy: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -12,9 +12,11 @@ from prometheus_client.process_collector import ProcessCollector
 
 from detector import __version__
 from detector.accounting import OUTCOMES
+from detector.alerts.silence import SilenceState
 from detector.counting.context import Told
 from detector.pipeline import Outcome, Processed
 from detector.rule_source import ReloadResult, all_rules
+from detector.rules.expiry import FilterState
 from detector.rules.rule import SILENT_STATUSES, Status
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery
@@ -174,6 +176,31 @@ class Metrics:
             "When the rules were last read, at the start or again, with or without success.",
             registry=registry,
         )
+        self._config_reloads = Counter(
+            "detector_config_reloads",
+            "Times that the configuration was read again while the service ran, by the result.",
+            ["result"],
+            registry=registry,
+        )
+        self._config_successful = Gauge(
+            "detector_config_last_reload_successful",
+            "1 if the configuration file was good when it was last read, else 0: an older one is in"
+            " force.",
+            registry=registry,
+        )
+        self._config_successful.set(1)  # a service does not start with a faulty one
+        self._silences = Gauge(
+            "detector_silences",
+            "Silences by how they stand now; one that repeats is pending until its next turn.",
+            ["state"],
+            registry=registry,
+        )
+        self._filters = Gauge(
+            "detector_filters",
+            "Exceptions from rules by how they stand today; expiring: they end within a week.",
+            ["state"],
+            registry=registry,
+        )
 
     def declare(self, sources: list[str], sinks: list[str]) -> None:
         """Create each source's and sink's series at zero, so that rates see the first increase."""
@@ -192,6 +219,7 @@ class Metrics:
                 self._sends.labels(sink, result)
         for result in get_args(ReloadResult):
             self._reloads.labels(result)
+            self._config_reloads.labels(result)
 
     def rules_loaded(self, rules: RuleSet, now: float) -> None:
         """Record the rules with which the service starts."""
@@ -208,6 +236,20 @@ class Metrics:
             self._rules.labels(status).set(statuses.count(status))
         self._reload_successful.set(successful)
         self._reload_time.set(now)
+
+    def config_reloaded(self, result: ReloadResult) -> None:
+        """Record that the configuration was read again."""
+        self._config_reloads.labels(result).inc()
+        self._config_successful.set(result != "failed")
+
+    def endings(
+        self, silences: Mapping[SilenceState, int], filters: Mapping[FilterState, int]
+    ) -> None:
+        """Record how many silences and exceptions stand how."""
+        for silence_state, count in silences.items():
+            self._silences.labels(silence_state).set(count)
+        for filter_state, count in filters.items():
+            self._filters.labels(filter_state).set(count)
 
     def processed(self, delivery: Delivery, processed: Processed, now: float) -> None:
         """Record what became of a delivery."""

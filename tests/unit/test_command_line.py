@@ -7,6 +7,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -695,6 +696,40 @@ def test_check_of_a_configuration_checks_its_placeholders_and_statuses(
     assert done.returncode == 1
     assert "rule_status.nobody: no rule has this id" in done.stderr
     assert call("check", "--config", path, rule_file).returncode == 0
+
+
+def test_exceptions_and_silences_that_have_ended_are_findings(
+    call: Call, rule_file: Path, tmp_path: Path
+) -> None:
+    rule_file.write_text(rule_text(id="a", lint_exceptions={"untested": "an example"}))
+    search = {"rules": ["a"], "s": {"userIdentity.arn": "x"}, "condition": "s"}
+    excepted = {"title": "Excepted", "filter": search, "expires": "2020-01-01"}
+    filter_file = written(rule_file.parent / "filter.yml", yaml.safe_dump(excepted))
+    soon = (datetime.now(UTC) + timedelta(days=3)).date().isoformat()
+    times = "start: 2020-01-01T00:00:00Z, end: 2020-01-02T00:00:00Z"
+    config = written(
+        tmp_path / "detector.yaml",
+        "sources: [{type: directory, path: x}]\nrules: [rules]\nsilences:\n"
+        f"  - {{rules: any, every_days: 7, {times}, author: bob, reason: weekly}}\n"
+        f"  - {{rules: any, {times}, author: alice, reason: once}}\n",
+    )
+    done = call("check", "--config", config)
+    assert (done.returncode, done.stderr) == (0, "")
+    ended, expired, summary = done.stdout.splitlines()
+    assert ended.startswith(
+        f"{config}:5:5: silences[1] of alice ended at 2020-01-02T00:00:00+00:00 [ended-silence]"
+    )
+    assert expired.startswith(
+        f"{filter_file}:1:10: the exception Excepted holds no more since 2020-01-01"
+        " [expired-exception]"
+    )
+    assert summary == "1 rule, 0 faults, 2 findings, 1 finding accepted"
+    assert call("check", "--strict", "--config", config).returncode == 1
+    filter_file.write_text(yaml.safe_dump({**excepted, "expires": soon}))
+    done = call("check", "--format", "json", "--strict", rule_file.parent)
+    assert done.returncode == 1
+    codes = [item["code"] for item in json.loads(done.stdout)["findings"]]
+    assert codes == ["expiring-exception", "untested"]
 
 
 @pytest.mark.parametrize("command", [["check"], ["test"], ["replay", SAMPLE]])

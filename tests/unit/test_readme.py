@@ -50,6 +50,13 @@ def test_the_values_shown_are_the_defaults_and_none_is_left_out(
     assert shown.state.retention_seconds == least.state.retention_seconds
 
 
+def test_the_example_of_a_silence_shows_all_of_its_keys(shown: Config) -> None:
+    (silence,) = shown.silences
+    for field in silence.__struct_fields__:
+        assert getattr(silence, field) is not None
+    assert (silence.start.strftime("%A"), silence.every_days) == ("Thursday", 7)
+
+
 def test_the_example_rule_passes_its_own_tests() -> None:
     rule = rule_of(parse(example("rule"), "README.md", RuleError))
     rules = RuleSet([rule])

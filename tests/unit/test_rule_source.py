@@ -336,6 +336,19 @@ def test_rules_that_differ_are_applied_and_others_are_not(tmp_path: Path) -> Non
     assert list(done.rules.rules) == ["a", "b"]
 
 
+def test_exceptions_are_read_though_no_rule_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text(rule_text(id="a"))
+    in_force = RuleSet.load(tmp_path)
+    search = {"rules": ["nobody"], "s": {"eventName": "x"}, "condition": "s"}
+    (tmp_path / "b.yml").write_text(yaml.safe_dump({"title": "Excepted", "filter": search}))
+    done = reloaded(tmp_path, in_force)
+    assert done.result == "unchanged"
+    assert [item.file.title for item in done.filters] == ["Excepted"]
+    assert RuleSource([tmp_path]).read().filters[0].path == str(tmp_path / "b.yml")
+    (tmp_path / "c.yml").write_text("a: [")
+    assert list(reloaded(tmp_path, in_force).filters) == []
+
+
 def test_one_bad_rule_keeps_all_new_ones_out(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(rule_text(id="a"))
     in_force = RuleSet.load(tmp_path)
