@@ -24,7 +24,7 @@ from detector.counting.context import (
     RETENTION_SECONDS,
 )
 from detector.document import Document, Key, read
-from detector.envelopes.log_file import MAX_INFLATED_BYTES, MAX_VALUES
+from detector.envelopes.log_file import MAX_INFLATED_BYTES, MAX_VALUES, Trail, trail
 from detector.errors import ConfigError, Place
 from detector.rules.loader import shipped_rules
 from detector.rules.rule import Status
@@ -189,6 +189,40 @@ class WindowsConfig(Section, frozen=True, kw_only=True):
         _positive(self, "retention_seconds")
 
 
+class ExpectedTrail(Section, frozen=True, kw_only=True):
+    """An account and a region of which log files are expected."""
+
+    account: str
+    region: str
+
+    def __post_init__(self) -> None:
+        if self.as_trail() is None:
+            raise ValueError(
+                'account and region are like {account: "111122223333", region: us-east-1}'
+            )
+
+    def as_trail(self) -> Trail | None:
+        """Return the trail, None if there can be no such one."""
+        return trail(self.account, self.region)
+
+
+class SilentSourcesConfig(Section, frozen=True, kw_only=True):
+    """When to say that nothing is heard: of `expected` trails, of those that are learned, at all.
+
+    The default of two hours is twice the time between two digest files: where these are all that
+    comes at night, one that is a little late is no alert.
+    """
+
+    enabled: bool = True
+    after_seconds: float = 7200.0
+    learn: bool = True
+    expected: tuple[ExpectedTrail, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.after_seconds >= 1:
+            raise ValueError("after_seconds must be 1 or more")
+
+
 class LimitsConfig(Section, frozen=True, kw_only=True):
     """Caps that bound memory; reaching one is counted, and a payload that does is rejected."""
 
@@ -242,6 +276,7 @@ class Config(Section, frozen=True, kw_only=True):
     state: StateConfig = StateConfig()
     alerts: AlertsConfig = AlertsConfig()
     windows: WindowsConfig = WindowsConfig()
+    silent_sources: SilentSourcesConfig = SilentSourcesConfig()
     limits: LimitsConfig = LimitsConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     log: LogConfig = LogConfig()

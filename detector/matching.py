@@ -15,8 +15,11 @@ from detector.envelopes.log_file import (
     MAX_INFLATED_BYTES,
     MAX_VALUES,
     LogFile,
+    Trail,
     open_log_file,
     skipped_by_name,
+    trail,
+    trail_of,
 )
 from detector.errors import PayloadError
 from detector.events.record import Event, decode_event
@@ -81,6 +84,21 @@ def match_payload(payload: Payload, rules: RuleSet, limits: Limits) -> PayloadMa
             rejection = Rejection(payload.origin, None, error.reason, error.message)
             result = PayloadMatches(Accounting(received=1, rejected=1), rejections=[rejection])
     return result
+
+
+def trails_heard(payload: Payload, matches: PayloadMatches) -> set[Trail]:
+    """Return the trails that a payload shows to be alive.
+
+    Its name tells, or else what its matched events say of themselves. What could not be read
+    shows nothing: a queue may bring it again and again. Digest files are of no trail.
+    """
+    if matches.skipped["digest"] or any(item.index is None for item in matches.rejections):
+        return set()
+    named = trail_of(payload.origin)
+    if named is not None:
+        return {named}
+    told = {trail(event.identity.account, event.text("awsRegion")) for event, _ in matches.events}
+    return {item for item in told if item is not None}
 
 
 def _match_records(

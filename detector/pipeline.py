@@ -17,8 +17,9 @@ from detector.alerts.silence import Silence
 from detector.counting.batch import Batch
 from detector.counting.context import Clock, Context, Settings, Told
 from detector.counting.retention import CLOCK, expire, moved, retained
+from detector.envelopes.log_file import Trail
 from detector.events.record import Event
-from detector.matching import PayloadMatches, Rejection, match_payload
+from detector.matching import PayloadMatches, Rejection, match_payload, trails_heard
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery
 from detector.state.store import Quarantined, Seen, Store
@@ -60,6 +61,8 @@ class Processed:
     beyond_retention: int = 0
     ahead: int = 0
     differing: int = 0
+    trails: set[Trail] = field(default_factory=set)
+    """Accounts and regions that the delivery shows to be alive, matched or not."""
 
     @property
     def is_understood(self) -> bool:
@@ -127,7 +130,7 @@ class Pipeline:
                     for payload in delivery.payloads
                 ]
             )
-            outcome.deliveries.append(_account_of(parts[-1]))
+            outcome.deliveries.append(_account_of(delivery, parts[-1]))
         now = self._arrival(parts) if now is None else now
         self._now = max(self._now, now)
         self._move(deliveries, parts, now)
@@ -244,9 +247,10 @@ class Pipeline:
             transaction.save_position(position)
 
 
-def _account_of(parts: Sequence[PayloadMatches]) -> Processed:
+def _account_of(delivery: Delivery, parts: Sequence[PayloadMatches]) -> Processed:
     processed = Processed()
-    for part in parts:
+    for payload, part in zip(delivery.payloads, parts, strict=True):
+        processed.trails |= trails_heard(payload, part)
         processed.accounting.add(part.accounting)
         processed.skipped += part.skipped
         processed.rejections += part.rejections

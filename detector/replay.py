@@ -1,4 +1,7 @@
-"""The same rules and windows over files, offline: what would have been raised."""
+"""The same rules and windows over files, offline: what would have been raised.
+
+But for silent sources: a replay has no time at which something should have come.
+"""
 
 from __future__ import annotations
 

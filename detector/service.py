@@ -32,6 +32,7 @@ from detector.errors import DetectorError
 from detector.matching import Limits, Rejection
 from detector.pipeline import Pipeline, Settings
 from detector.rule_source import Reload, RuleSource, RulesRead, Settling, all_rules, reload
+from detector.silent_source import SilentSources
 from detector.sinks.outbox import OutboxWorker
 from detector.sinks.sink import Sink
 from detector.sinks.sns import SNSSink
@@ -102,6 +103,9 @@ class _Service:
         ]
         self._pipeline = Pipeline(rules.rule_set(), store, _settings(config), config.silences)
         self._endings = Endings(self._pipeline, rules.filters, self._metrics, self._clock.now())
+        self._silent_sources = SilentSources(
+            config, store, self._state, self._metrics, self._wake_outboxes
+        )
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
         self._telemetry = TelemetryServer(config.telemetry, self._metrics.registry, self._not_ready)
         self._draining = False
@@ -136,6 +140,8 @@ class _Service:
             _task(self._endings.run(self._clock.now), "endings"),
             *(_task(outbox.run(), outbox.sink.name) for outbox in self._outboxes),
         ]
+        if self._silent_sources.is_enabled:
+            workers.append(_task(self._silent_sources.run(), "silent sources"))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([stopping, *sources, *workers], return_when=asyncio.FIRST_COMPLETED)
         ended = [task for task in (*sources, *workers) if task.done()]
@@ -158,6 +164,7 @@ class _Service:
         try:
             async with asyncio.timeout(self._config.drain_seconds):
                 await self._budget.wait_until_empty()
+                await self._silent_sources.keep()
                 for outbox in self._outboxes:
                     while await outbox.send_due():
                         pass
@@ -190,6 +197,7 @@ class _Service:
         now = self._clock.now()
         for delivery, processed in zip(deliveries, outcome.deliveries, strict=True):
             self._metrics.processed(delivery, processed, now)
+            self._silent_sources.heard(processed, now)
             _log_rejections(delivery.source, processed.rejections)
             if processed.is_understood:
                 await delivery.ack()

@@ -38,8 +38,12 @@ def alert_text(alert: Alert, kind: NotificationKind = "raised") -> str:
     late = ", late" if alert.late else ""
     group = ", ".join(f"{key} {value}" for key, value in alert.group.items())
     window = f"{alert.window.start} to {alert.window.end}"
+    what, events = clean(alert.description), ""
+    if alert.count:  # else nothing has happened, and that is what it is about
+        what = f"{alert.count} x {_listed(alert.event_names)}"
+        events = f"{alert.first_event_time} to {alert.last_event_time}"
     rows = [
-        ("what", f"{alert.count} x {_listed(alert.event_names)}"),
+        ("what", what),
         ("who", _listed(alert.actors)),
         ("from", _listed(alert.source_ips)),
         ("where", ", ".join(filter(None, [clean(group), _listed(alert.regions)]))),
@@ -47,7 +51,7 @@ def alert_text(alert: Alert, kind: NotificationKind = "raised") -> str:
         ("episode", _episode(alert)),
         ("silence", _silence(alert)),
         ("why", clean(alert.reason)),
-        ("events", f"{alert.first_event_time} to {alert.last_event_time}"),
+        ("events", events),
         ("runbook", clean(alert.runbook)),
         ("alert", alert.id),
     ]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 import msgspec
 
@@ -30,7 +30,31 @@ brackets would decode to gigabytes of lists."""
 
 _VALUE_MARKS = (b",", b"[", b"{")
 _SIBLING = re.compile(r"(?:^|[/_])CloudTrail-(Digest|Insight|Aggregated)(?:[/_]|$)")
+_ACCOUNT = r"[0-9]{12}"
+_REGION = r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}"
+_TRAIL = re.compile(rf"({_ACCOUNT})/({_REGION})")
+_TRAIL_IN_NAME = re.compile(
+    rf"(?:^|/)({_ACCOUNT})_CloudTrail_({_REGION})_[0-9]{{8}}T[0-9]{{4}}Z_\w+\.json(?:\.gz)?\Z"
+)
 _DELIVERY_TIME = re.compile(r"_CloudTrail_[\w-]+?_(\d{8}T\d{4}Z)_\w+\.json(?:\.gz)?$")
+
+
+class Trail(NamedTuple):
+    """What CloudTrail writes log files of: an account in a region, by whichever trail it is."""
+
+    account: str
+    region: str
+
+
+def trail(account: str, region: str) -> Trail | None:
+    """Return the trail of an account and a region; None where they cannot be real ones."""
+    return Trail(account, region) if _TRAIL.fullmatch(f"{account}/{region}") else None
+
+
+def trail_of(name: str) -> Trail | None:
+    """Return whose log file a name or key is that of; None for digest files and other names."""
+    match = _TRAIL_IN_NAME.search(name)
+    return Trail(*match.groups()) if match else None
 
 
 def skipped_by_name(name: str) -> Skipped | None:

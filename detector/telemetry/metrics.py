@@ -12,6 +12,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from detector import __version__
 from detector.accounting import OUTCOMES
+from detector.alerts.alert import Alert
 from detector.alerts.silence import SilenceState
 from detector.counting.context import Told
 from detector.pipeline import Outcome, Processed
@@ -21,6 +22,7 @@ from detector.rules.rule import SILENT_STATUSES, Status
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery
 from detector.state.store import OutboxCounts
+from detector.windows.aligned import Verdict
 
 _AGE_BUCKETS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400, 604_800)
 _DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -133,6 +135,23 @@ class Metrics:
             "detector_source_lag_seconds",
             "From CloudTrail's delivery of the latest payload to the end of its processing.",
             ["source"],
+            registry=registry,
+        )
+        self._last_delivery = Gauge(
+            "detector_last_delivery_timestamp_seconds",
+            "When a delivery of the source was last processed.",
+            ["source"],
+            registry=registry,
+        )
+        self._trails = Gauge(
+            "detector_trails",
+            "Accounts and regions that are kept track of, by whether they are heard.",
+            ["state"],
+            registry=registry,
+        )
+        self._unheeded_trails = Counter(
+            "detector_unheeded_trails",
+            "Times that an account and region was heard that is not kept track of: too many are.",
             registry=registry,
         )
         self._event_age = Histogram(
@@ -272,6 +291,8 @@ class Metrics:
         if times:
             self._lag.labels(source).set(max(0.0, now - max(times)))
 
+        self._last_delivery.labels(source).set(now)
+
     def counted(self, outcome: Outcome, received_at: float, now: float) -> None:
         """Record what became of alerts; `received_at` is when the oldest delivery came in."""
         self.told(outcome.told)
@@ -288,6 +309,19 @@ class Metrics:
     def watermark(self, seconds: float) -> None:
         """Record how far event time has come."""
         self._watermark.set(seconds)
+
+    def own_alert(self, verdict: Verdict, alert: Alert) -> None:
+        """Record an alert that no delivery has raised."""
+        self._alerts.labels(alert.rule_id, alert.level, verdict.value).inc()
+
+    def trails(self, *, heard: int, silent: int) -> None:
+        """Record how many trails are heard, and how many are silent."""
+        self._trails.labels("heard").set(heard)
+        self._trails.labels("silent").set(silent)
+
+    def unheeded_trails(self, count: int) -> None:
+        """Record that so many trails were heard that are not kept track of."""
+        self._unheeded_trails.inc(count)
 
     def acknowledged(self, source: str, result: str) -> None:
         """Record what a source was told of a delivery: `acked` or `nacked`."""

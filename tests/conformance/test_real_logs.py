@@ -28,6 +28,7 @@ SHIPPED = {
     "console_signin_without_mfa": (1, 1),
     "iam_policy_changes": (7, 26),
     "network_gateway_changes": (5, 15),
+    "logging_stopped_or_narrowed": (2, 2),
     "organizations_changes": (1, 1),
     "route_table_changes": (6, 40),
     "s3_bucket_policy_changes": (5, 6),

@@ -124,6 +124,22 @@ sinks:
             " stable, test, experimental",
         ),
         (SOURCES + "rule_status: {a: [test]}", "2:18: rule_status.a has a value that is not known"),
+        (
+            SOURCES + "silent_sources: {after_seconds: 0.5}",
+            "2:17: silent_sources: after_seconds must be 1 or more",
+        ),
+        (
+            SOURCES + "silent_sources: {expected: [{account: 111122223333, region: us-east-1}]}",
+            "2:39: silent_sources.expected[0].account must be a string, not a whole number",
+        ),
+        (
+            SOURCES + "silent_sources: {expected: [{account: '1', region: us-east-1}]}",
+            'account and region are like {account: "111122223333", region: us-east-1}',
+        ),
+        (
+            SOURCES + "silent_sources: {expect: []}",
+            "unknown key silent_sources.expect; did you mean expected?",
+        ),
         (SOURCES + "drain_seconds: -1", "drain_seconds must be more than 0"),
         ("sources: [{type: directory, path: x, name: Bad Name}]", "name is lower-case letters"),
         (

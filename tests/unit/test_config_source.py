@@ -62,6 +62,7 @@ def test_every_other_section_is_named_for_a_restart_again_and_again_until_it_is_
         "state": {"path": "elsewhere"},
         "alerts": {"late_after_seconds": 1},
         "windows": {"retention_seconds": 1},
+        "silent_sources": {"after_seconds": 1},
         "limits": {"max_values": 1},
         "telemetry": {"port": 1},
         "log": {"level": "debug"},

@@ -3,7 +3,14 @@ import gzip
 import msgspec
 import pytest
 
-from detector.envelopes.log_file import delivery_time, open_log_file, skipped_by_name
+from detector.envelopes.log_file import (
+    Trail,
+    delivery_time,
+    open_log_file,
+    skipped_by_name,
+    trail,
+    trail_of,
+)
 from detector.errors import PayloadError
 from tests.records import NOON, log_file
 
@@ -108,3 +115,50 @@ def test_files_that_hold_no_events_are_known_by_their_name(name: str, expected: 
 )
 def test_the_time_of_delivery_is_read_from_the_name(name: str, expected: float | None) -> None:
     assert delivery_time(name) == expected
+
+
+NAME = "111122223333_CloudTrail_us-east-1_20260916T1405Z_UeY8n7jYpsCAu8M9.json.gz"
+
+
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [
+        (NAME, "us-east-1"),
+        (NAME.removesuffix(".gz"), "us-east-1"),
+        (f"s3://b/my prefix/AWSLogs/o-abc/111122223333/CloudTrail/us-east-1/{NAME}", "us-east-1"),
+        (NAME.replace("us-east-1", "us-gov-west-1"), "us-gov-west-1"),
+        (NAME.replace("us-east-1", "ap-southeast-7"), "ap-southeast-7"),
+    ],
+)
+def test_a_log_files_name_tells_its_account_and_region(name: str, region: str) -> None:
+    assert trail_of(name) == Trail("111122223333", region)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        NAME.replace("_CloudTrail_", "_CloudTrail-Digest_"),
+        NAME.replace("_CloudTrail_", "_CloudTrail-Insight_"),
+        "111122223333_CloudTrail-Digest_us-east-1_org_us-east-1_20260916T150000Z.json.gz",
+        NAME.replace("111122223333", "11112222333"),
+        NAME.replace("111122223333", "1111222233334"),
+        NAME.replace("111122223333", "١١١١٢٢٢٢٣٣٣٣"),
+        NAME.replace("us-east-1", "global"),
+        NAME.replace("us-east-1", "us-east-1/../x"),
+        NAME + "\n",
+        "a.json",
+        "",
+    ],
+)
+def test_other_names_tell_no_trail(name: str) -> None:
+    assert trail_of(name) is None
+
+
+def test_an_account_and_a_region_are_a_trail_if_there_can_be_such_ones() -> None:
+    assert trail("111122223333", "us-east-1") == Trail("111122223333", "us-east-1")
+    for account, region in (
+        ("", "us-east-1"),
+        ("111122223333", ""),
+        ("111122223333/us-east-1", ""),
+    ):
+        assert trail(account, region) is None

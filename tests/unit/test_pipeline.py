@@ -12,7 +12,7 @@ from detector.counting.current import current_alerts
 from detector.matching import Limits
 from detector.pipeline import Pipeline, Processed, Settings
 from detector.rules.ruleset import RuleSet
-from detector.sources.delivery import Delivery
+from detector.sources.delivery import Delivery, Payload
 from detector.state.sqlite import SQLiteStore
 from detector.state.store import Position
 from detector.windows.aligned import Verdict
@@ -298,3 +298,28 @@ def test_any_json_among_the_records_is_accounted_for(records: list[Any]) -> None
     strange = [{**item, "eventName": "PutUserPolicy"} for item in records if isinstance(item, dict)]
     processed, _ = in_memory([delivery(*records, *strange)], 1)
     assert processed.accounting.received == len(records) + len(strange)
+
+
+LOG_FILE_NAME = "444455556666_CloudTrail_eu-west-1_20260916T1205Z_UeY8n7jYpsCAu8M9.json"
+
+
+@pytest.mark.parametrize(
+    ("origin", "body", "trails"),
+    [
+        (LOG_FILE_NAME, log_file(record("GetUser")), {("444455556666", "eu-west-1")}),
+        (LOG_FILE_NAME, log_file(record()), {("444455556666", "eu-west-1")}),
+        (LOG_FILE_NAME, log_file(), {("444455556666", "eu-west-1")}),
+        ("a.json", log_file(record(), record()), {(ACCOUNT, "us-east-1")}),
+        ("a.json", log_file(record(awsRegion=7), record(recipientAccountId="x")), set()),
+        ("a.json", log_file(record("GetUser")), set()),
+        (LOG_FILE_NAME, log_file(record())[:-9], set()),
+        (LOG_FILE_NAME, b'{"digestEndTime": "2026-09-16T15:00:00Z"}', set()),
+        (LOG_FILE_NAME.replace("CloudTrail", "CloudTrail-Digest"), b"", set()),
+    ],
+)
+def test_a_delivery_shows_which_trails_are_alive(
+    store: SQLiteStore, origin: str, body: bytes, trails: set[tuple[str, str]]
+) -> None:
+    item = Delivery("test", [Payload(origin, body)], received_at=NOON)
+    (processed,) = Pipeline(RULES, store, Settings()).process([item], NOON).deliveries
+    assert processed.trails == trails

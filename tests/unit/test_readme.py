@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from detector.config import Config, load_config
@@ -47,6 +48,9 @@ def test_the_values_shown_are_the_defaults_and_none_is_left_out(
         assert getattr(shown, name) == getattr(least, name)
         for field in getattr(getattr(shown, name), "__struct_fields__", ()):
             assert f"{field}: " in example("configuration")
+    assert msgspec.structs.replace(shown.silent_sources, expected=()) == least.silent_sources
+    for field in shown.silent_sources.__struct_fields__:
+        assert f"{field}: " in example("configuration")
     assert shown.state.retention_seconds == least.state.retention_seconds
 
 
