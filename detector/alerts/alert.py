@@ -288,7 +288,9 @@ def detail(state: WindowState) -> dict[str, Any]:
         "accounts": sorted(state.accounts),
         "event_ids": event_ids,
         "truncated": truncated,
-        "evidence": [item.record for item in (*state.evidence, *state.last_evidence)],
+        "evidence": [
+            msgspec.json.decode(item.record) for item in (*state.evidence, *state.last_evidence)
+        ],
     }
 
 

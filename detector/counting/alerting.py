@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from detector.alerts.alert import Alert, Suppressed, alert_id, utc
+from detector.alerts.alert import Alert, AlertState, Suppressed, alert_id, utc
 from detector.alerts.silence import Silence, Subject, suppressed_by
 from detector.counting.context import Context, Told
 from detector.rules.correlation import Correlation
@@ -32,6 +32,7 @@ class Alerting:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._series: dict[bytes, SeriesState] = {}
+        self._changed: dict[bytes, WindowKey] = {}
 
     def turn(
         self, rule: AnyRule, key: WindowKey, *, breaching: bool, settings: WindowSettings | None
@@ -50,7 +51,7 @@ class Alerting:
             change = Change(raised, withdrawn, regroup(series, raised, withdrawn, quiet))
         for episode in change.absorbed:
             self._end(rule, key, episode)
-        self._save(key, series)
+        self._change(key)
         return change
 
     def raised(self, rule: AnyRule, key: WindowKey, alert: Alert) -> bool:
@@ -70,7 +71,7 @@ class Alerting:
         self._context.transaction.set_timer(
             Timer(key.series, None, self._context.now + self._context.settings.quiet)
         )
-        self._save(key, series)
+        self._change(key)
         self._note(Verdict.SUPPRESSED if alert.suppressed else Verdict.RAISED, rule, alert.id)
         return bool(sinks)
 
@@ -98,22 +99,21 @@ class Alerting:
         """Tell sinks that a window which they know of has more events.
 
         With `alert` it is kept as it is now; without, readers find out from the window's state.
+        What is over stays so, unless each event pages.
         """
-        episode = self._load(rule, key).episode_of(key.start)
-        is_over = episode is not None and episode.is_resolved
         interval = self._context.settings.update_interval
         sinks = self._sinks(rule)
         pages = rule.file.notify == "event"
         identity = alert_id(key)
-        if alert is not None:
-            state = "resolved" if is_over and not pages else "open"
+        if alert is None:
+            revision = Revision(identity, "open" if pages else None, count, pages)
+            self._context.transaction.revise_alert(revision, sinks, interval)
+        else:
+            episode = self._load(rule, key).episode_of(key.start)
+            is_over = episode is not None and episode.is_resolved
+            state: AlertState = "resolved" if is_over and not pages else "open"
             alert = msgspec.structs.replace(alert, state=state)
             self._context.transaction.save_alert(alert, sinks, interval, pages=pages)
-        else:
-            revision = Revision(
-                identity, "resolved" if is_over and not pages else "open", count, pages
-            )
-            self._context.transaction.revise_alert(revision, sinks, interval)
         self._note(Verdict.UPDATED, rule, identity)
 
     def suppressed(self, rule: AnyRule, alert: Alert) -> bool:
@@ -140,7 +140,7 @@ class Alerting:
         events came late; then it is over if event time is as far, or if nothing has come in since.
         """
         context = self._context
-        series = context.transaction.load(key, SeriesState)
+        series = self.series(key)
         if series is None:
             context.transaction.set_timer(Timer(key, None, None))
             return
@@ -157,7 +157,7 @@ class Alerting:
             else:
                 waits = True
         context.transaction.set_timer(Timer(key, None, patience if waits else None))
-        self._save(key, series)
+        self._change(key)
 
     def series(self, key: WindowKey) -> SeriesState | None:
         """Return what is known of the windows of a rule and group."""
@@ -192,11 +192,18 @@ class Alerting:
         self._series[key.series.identity] = series = series or SeriesState(key.period)
         return series
 
-    def _save(self, key: WindowKey, series: SeriesState) -> None:
-        if series.episodes or series.breaching:
-            self._context.transaction.save(key.series, series)
-        else:
-            self._context.transaction.drop(key.series)
+    def finish(self) -> None:
+        """Keep what has changed of the series."""
+        for key in self._changed.values():
+            series = self._series[key.identity]
+            if series.episodes or series.breaching:
+                self._context.transaction.save(key, series)
+            else:
+                self._context.transaction.drop(key)
+        self._changed.clear()
+
+    def _change(self, key: WindowKey) -> None:
+        self._changed[key.series.identity] = key.series
 
     def _sinks(self, rule: AnyRule) -> Sequence[str]:
         return self._context.settings.sinks if rule.notifies else ()

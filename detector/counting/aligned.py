@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from detector.alerts.alert import build_alert
@@ -9,7 +11,7 @@ from detector.counting.alerting import Alerting
 from detector.counting.context import Context
 from detector.rules.rule import Rule
 from detector.state.store import Timer
-from detector.windows.aligned import Observation, WindowKey, WindowState, add
+from detector.windows.aligned import Observation, WindowKey, WindowState, add_to
 from detector.windows.statistic import Sample
 
 Match = tuple[Observation, Sample]
@@ -30,13 +32,12 @@ class AlignedWindows:
 
     def finish(self) -> None:
         """Count what was noted, decide what can be decided, and keep the states."""
-        changed = list(self._matches.values())
+        changed = {}
+        for rule, key, matches in self._matches.values():
+            counted = self._add(rule, key, matches)
+            changed[counted.identity] = rule, counted
         self._matches.clear()
-        for rule, key, matches in changed:
-            before = self._context.transaction.load(key, WindowState)
-            state = add(before, matches, rule.file.window)
-            self._states[key.identity] = rule, key, state
-        for rule, key, _ in changed:
+        for rule, key in changed.values():
             self._count(rule, key)
         for rule, key, state in self._states.values():
             self._context.transaction.save(key, state, expires_at(rule, key))
@@ -51,6 +52,16 @@ class AlignedWindows:
             self._states[key.identity] = rule, key, state
             self._decide(rule, key, state, has_more=False)
             self.finish()
+
+    def _add(self, rule: Rule, key: WindowKey, matches: Sequence[Match]) -> WindowKey:
+        """Count matches, and return under which key: there may be too many groups."""
+        state = self._context.transaction.load(key, WindowState)
+        if state is None:
+            key = self._context.admitted(key, len(matches))
+            state = self._state(rule, key)
+        add_to(state, matches, rule.file.window)
+        self._states[key.identity] = rule, key, state
+        return key
 
     def _count(self, rule: Rule, key: WindowKey) -> None:
         state = self._states[key.identity][2]
@@ -93,7 +104,7 @@ class AlignedWindows:
         self._alerting.withdrawn(rule, key)
 
     def _state(self, rule: Rule, key: WindowKey) -> WindowState:
-        """Return another window's state, to be kept with those that have changed."""
+        """Return a window's state, to be kept with those that have changed."""
         found = self._states.get(key.identity)
         if found is None:
             state = self._context.transaction.load(key, WindowState) or WindowState()

@@ -47,6 +47,7 @@ class Batch:
         self._aligned.finish()
         self._sliding.finish()
         self._correlations.finish()
+        self._alerting.finish()
 
     def look(self, timers: Iterable[Timer]) -> None:
         """Do what was put off until now."""
@@ -57,16 +58,16 @@ class Batch:
         settings = rule.file.window
         group = group_of(rule, event)
         if settings.mode == "sliding":
-            key = self._context.key(rule, group, 0, 0)
+            key = self._context.admitted(WindowKey(rule.id, group, 0, 0))
             sample = sample_of(rule, event) if settings.literal is None else settings.literal
             self._sliding.observe(rule, key, (observation, sample))
             return
         start = window_start(observation.time, settings.period)
-        key = self._context.key(rule, group, start, settings.period)
+        key = WindowKey(rule.id, group, start, settings.period)
         if self._context.is_retained(expires_at(rule, key)):
             self._aligned.observe(rule, key, (observation, sample_of(rule, event)))
         else:
-            self._singles.observe(rule, key, observation)
+            self._singles.observe(rule, self._context.admitted(key), observation)
 
     def _look(self, key: WindowKey) -> None:
         rule = self._context.rules.get(key.rule_id)

@@ -9,11 +9,9 @@ import msgspec
 
 from detector.alerts.silence import Silence
 from detector.matching import Limits
-from detector.rules.correlation import Correlation
-from detector.rules.rule import Rule
 from detector.rules.ruleset import RuleSet
 from detector.state.store import Transaction
-from detector.windows.aligned import GroupValue, Verdict, WindowKey
+from detector.windows.aligned import Verdict, WindowKey
 
 LATE_AFTER_SECONDS = 900.0
 """CloudTrail delivers after some five minutes on average; three times that is out of the ordinary.
@@ -87,22 +85,20 @@ class Context:
     beyond_retention: int = 0
     _admitted: dict[bytes, bool] = field(default_factory=dict)
 
-    def key(
-        self, rule: Rule | Correlation, group: tuple[GroupValue, ...], start: int, period: int
-    ) -> WindowKey:
-        """Return the key of a window; that of the overflow where a rule has too many groups."""
-        key = WindowKey(rule.id, group, start, period)
-        if not group:
+    def admitted(self, key: WindowKey, matches: int = 1) -> WindowKey:
+        """Return a key, or that of the overflow where its rule has too many groups already."""
+        if not key.group:
             return key
         series = key.series.identity
         admitted = self._admitted.get(series)
         if admitted is None:
-            admitted = self.transaction.admit(rule.id, group, self.settings.max_groups)
+            limit = self.settings.max_groups
+            admitted = self.transaction.admit(key.rule_id, key.group, limit)
             self._admitted[series] = admitted
         if admitted:
             return key
-        self.overflowed[rule.id] = self.overflowed.get(rule.id, 0) + 1
-        return WindowKey(rule.id, (), start, period)
+        self.overflowed[key.rule_id] = self.overflowed.get(key.rule_id, 0) + matches
+        return WindowKey(key.rule_id, (), key.start, key.period)
 
     def is_retained(self, until: float) -> bool:
         """Return whether what is needed until an event time is still there."""

@@ -70,7 +70,7 @@ class Correlations:
             return  # the match was kept before the correlation was there
         period = correlation.timespan
         start = window_start(observation.time, period)
-        key = self._context.key(correlation, here.group, start, period)
+        key = self._context.admitted(WindowKey(correlation.id, here.group, start, period))
         if not self._context.is_retained(expires_at(key)):
             if self._context.rules.stands_alone(correlation.id):
                 self._singles.observe(correlation, key, observation)

@@ -33,6 +33,8 @@ class AlarmState(msgspec.Struct):
     period: int = 0
     value: float = 0
     reason: str = ""
+    unlisted: int = 0
+    """Events of the datapoints of which nothing more is known, as the detail is bounded."""
 
 
 class SlidingWindows:
@@ -87,6 +89,8 @@ class SlidingWindows:
             kept.period = transition.end - transition.start
             kept.value = transition.datapoints[-1].value if transition.datapoints else 0
             kept.reason = transition.reason
+            samples = sum(item.samples for item in transition.datapoints)
+            kept.unlisted = samples - (transition.detail.count if transition.detail else 0)
             self._tell(rule, key, kept, pages=True)
         elif kept.start is not None:
             self._alerting.alarm_ended(rule, alert_id(self._window(key, kept)))
@@ -96,6 +100,7 @@ class SlidingWindows:
         alert = build_alarm_alert(
             rule, self._window(key, kept), kept.state.detail, kept.value, kept.reason
         )
+        alert = msgspec.structs.replace(alert, count=alert.count + kept.unlisted)
         self._alerting.alarmed(rule, alert, pages=pages)
 
     def _window(self, key: WindowKey, kept: AlarmState) -> WindowKey:

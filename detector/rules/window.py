@@ -6,6 +6,7 @@ Sources: Amazon CloudWatch API Reference, "PutMetricAlarm"; Amazon CloudWatch Lo
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -64,6 +65,8 @@ class WindowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not math.isfinite(self.threshold) or not math.isfinite(self.literal or 0):
+            raise ValueError("threshold and metric_value are finite numbers")
         if len(set(self.group_by)) != len(self.group_by):
             raise ValueError("group_by names a field twice")
         if self.evaluation_periods < 1:
@@ -159,6 +162,8 @@ class WindowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         most = DAY_SECONDS if self.period < 3600 else WEEK_SECONDS  # noqa: PLR2004
         if self.period * self.evaluation_periods > most:
             raise ValueError(f"period times evaluation_periods is at most {most} seconds")
+        if self.period * self.evaluation_periods > DAY_SECONDS and self.period % 3600:
+            raise ValueError("period is a multiple of 3600 where more than a day is looked at")
         if self.evaluation_window == "wall_clock" and self.period not in WALL_CLOCK_PERIODS:
             raise ValueError(f"period is one of {', '.join(map(str, WALL_CLOCK_PERIODS))}")
         if self.timezone != "UTC":

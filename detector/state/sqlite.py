@@ -37,6 +37,14 @@ from detector.windows.aligned import GroupValue, WindowKey
 MAX_QUARANTINED_BYTES = 256 << 10
 """CloudTrail's own cap for a record; of a longer one the beginning is kept."""
 
+CACHE_BYTES = 64 << 20
+"""What SQLite keeps of the file in memory. In a storm over ten thousand groups pages are touched
+all over it; with SQLite's own 2 MB each touch is a read from the system."""
+
+LOG_PAGES = 4_096
+"""The write-ahead log is taken over into the file when it has 16 MiB: what a storm writes again and
+again is then written once."""
+
 LONGEST_WAIT_SECONDS = 3600.0
 """The longest time for which an attempt is ever put off: what a receiver's Retry-After may ask."""
 
@@ -73,6 +81,8 @@ class SQLiteStore:
                 connection = opened.enter_context(closing(connect(str(path))))
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA cache_size = -{CACHE_BYTES >> 10}")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
                 migrate(connection, str(path))
                 # A first write tells a file that is read-only, and a disk that is full.
                 connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
@@ -428,41 +438,60 @@ class SQLiteTransaction:
         pages: bool = True,
     ) -> None:
         """Keep an alert as it is now, and tell sinks of it; see `Transaction`."""
+        found = self._connection.execute("SELECT state FROM alerts WHERE id = ?", (alert.id,))
+        row = found.fetchone()
+        before: AlertState = row[0] if row else "open"
         self._connection.execute(
             "INSERT INTO alerts (id, window_start, revision, state, count, touched_at)"
-            " VALUES (?, ?, 0, 'open', 0, ?) ON CONFLICT DO NOTHING",
-            (alert.id, alert.window.start, self._now),
+            " VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET revision = revision + 1,"
+            " state = excluded.state, count = excluded.count, touched_at = excluded.touched_at",
+            (alert.id, alert.window.start, alert.state, alert.count, self._now),
         )
         self._connection.execute(
             "INSERT OR REPLACE INTO alert_bodies (id, body) VALUES (?, ?)",
             (alert.id, msgspec.json.encode(alert)),
         )
-        self.revise_alert(
-            Revision(alert.id, alert.state, alert.count, pages=pages),
-            sinks,
-            update_interval,
-        )
+        self._put_out(alert.id, sinks, update_interval, before, alert.state, pages)
 
     def revise_alert(
         self, revision: Revision, sinks: Collection[str], update_interval: float
     ) -> None:
         """Note that an alert goes on or has ended; see `Transaction`."""
-        now, alert_id = self._now, revision.alert_id
-        found = self._connection.execute("SELECT state FROM alerts WHERE id = ?", (alert_id,))
-        is_news = found.fetchone() != (revision.state,)
-        self._connection.execute(
-            "UPDATE alerts SET revision = revision + 1, count = coalesce(?, count), state = ?,"
-            " touched_at = ? WHERE id = ?",
-            (revision.count, revision.state, now, alert_id),
+        before: AlertState = "open"
+        if revision.state is not None:
+            found = self._connection.execute(
+                "SELECT state FROM alerts WHERE id = ?", (revision.alert_id,)
+            )
+            row = found.fetchone()
+            before = row[0] if row else "open"
+        changed = self._connection.execute(
+            "UPDATE alerts SET revision = revision + 1, count = coalesce(?, count),"
+            " state = coalesce(?, state), touched_at = ? WHERE id = ?",
+            (revision.count, revision.state, self._now, revision.alert_id),
         )
-        if revision.state != "open":
+        if changed.rowcount:  # else it was dropped long ago
+            state = revision.state or "open"
+            self._put_out(revision.alert_id, sinks, update_interval, before, state, revision.pages)
+
+    def _put_out(
+        self,
+        alert_id: str,
+        sinks: Collection[str],
+        update_interval: float,
+        before: AlertState,
+        state: AlertState,
+        pages: bool,
+    ) -> None:
+        """Put an alert that has changed into the outbox of each sink."""
+        now = self._now
+        if state != "open":
             # Who was never told of it need not hear that it is over. What is withdrawn pages nobody
             # who has not been paged yet.
             values = {
                 "now": now,
-                "is_news": is_news,
+                "is_news": state != before,
                 "interval": update_interval,
-                "withdrawn": revision.state == "withdrawn",
+                "withdrawn": state == "withdrawn",
                 "id": alert_id,
             }
             self._connection.executemany(
@@ -485,8 +514,9 @@ class SQLiteTransaction:
             "  WHEN state = 'delivered' OR excluded.pages > pages THEN excluded.due_at"
             "  ELSE due_at END,"
             " pages = max(pages, excluded.pages),"
-            " state = iif(state = 'delivered', 'pending', state)",
-            [(sink, alert_id, now, now, revision.pages, update_interval) for sink in sinks],
+            " state = iif(state = 'delivered', 'pending', state)"
+            " WHERE state = 'delivered' OR excluded.pages > pages",
+            [(sink, alert_id, now, now, pages, update_interval) for sink in sinks],
         )
 
     def alert(self, alert_id: str) -> Alert | None:

@@ -68,12 +68,13 @@ class Notification:
 class Revision:
     """What changes when an alert has been saved and its window goes on, or ends.
 
-    `count` is that of the window's events, None where it is the same. `pages` says that somebody
-    must be told now; otherwise sinks are told `update_interval` seconds after they were last told.
+    `state`, and `count`, that of the window's events, are None where they are the same. `pages`
+    says that somebody must be told now; otherwise sinks are told `update_interval` seconds after
+    they were last told.
     """
 
     alert_id: str
-    state: AlertState = "open"
+    state: AlertState | None = None
     count: int | None = None
     pages: bool = False
 

@@ -20,8 +20,8 @@ from detector.windows.bounded import (
     FIRST_EVIDENCE,
     LAST_EVIDENCE,
     MAX_EVENT_IDS,
-    bounded_record,
-    keep_ends,
+    Ends,
+    encoded_record,
     tally,
 )
 from detector.windows.statistic import Sample, Totals, number_of_matches
@@ -79,11 +79,11 @@ class Observation(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """One record kept in full, with what orders it."""
+    """One record kept in full, as JSON, with what orders it."""
 
     time: float
     event_id: str
-    record: Mapping[str, Any]
+    record: msgspec.Raw
     account: str = ""
 
     @property
@@ -155,18 +155,28 @@ def add(
     it is not looked at where all add the same.
     """
     new = _copy(state) if state is not None else WindowState()
-    for observation, sample in matches:
-        _count(new, observation)
-        if settings.counts_matches:
-            continue
-        new.totals = new.totals or Totals()
-        new.totals.add(sample)
-        if not observation.is_late:
-            new.on_time_totals = new.on_time_totals or Totals()
-            new.on_time_totals.add(sample)
-    new.value = _number(new, settings)
-    new.is_late = _is_late(new, settings)
+    add_to(new, matches, settings)
     return new
+
+
+def add_to(
+    state: WindowState,
+    matches: Iterable[tuple[Observation, Sample]],
+    settings: WindowSettings,
+) -> None:
+    """Count matches in a state that is nobody else's: `add` without the copy."""
+    counts_matches = settings.counts_matches
+    for observation, sample in matches:
+        _count(state, observation)
+        if counts_matches:
+            continue
+        state.totals = state.totals or Totals()
+        state.totals.add(sample)
+        if not observation.is_late:
+            state.on_time_totals = state.on_time_totals or Totals()
+            state.on_time_totals.add(sample)
+    state.value = _number(state, settings)
+    state.is_late = _is_late(state, settings)
 
 
 def _number(state: WindowState, settings: WindowSettings) -> float | None:
@@ -196,26 +206,15 @@ def _count(state: WindowState, observation: Observation) -> None:
     _tally(state, "source_ips", observation.source_ip)
     _tally(state, "regions", observation.region)
     _tally(state, "accounts", observation.account or UNKNOWN_ACCOUNT)
-    keep_ends(
-        state.event_ids,
-        state.last_event_ids,
-        (observation.time, observation.event_id),
-        most=(MAX_EVENT_IDS, MAX_EVENT_IDS),
-        order=_itself,
-    )
+    rank = observation.time, observation.event_id
+    _EVENT_IDS.keep(state.event_ids, state.last_event_ids, rank, lambda: rank)
     if not observation.record:
         return  # of many matches of a correlation only some keep their records
-    keep_ends(
+    _EVIDENCE.keep(
         state.evidence,
         state.last_evidence,
-        Evidence(
-            observation.time,
-            observation.event_id,
-            bounded_record(observation.record),
-            observation.account,
-        ),
-        most=(FIRST_EVIDENCE, LAST_EVIDENCE),
-        order=_evidence_order,
+        (*rank, observation.account),
+        lambda: Evidence(*rank, encoded_record(observation.record), observation.account),
     )
 
 
@@ -231,3 +230,7 @@ def _itself(item: tuple[float, str]) -> tuple[float, str]:
 
 def _evidence_order(item: Evidence) -> tuple[float, str, str]:
     return item.order
+
+
+_EVENT_IDS = Ends((MAX_EVENT_IDS, MAX_EVENT_IDS), _itself)
+_EVIDENCE = Ends((FIRST_EVIDENCE, LAST_EVIDENCE), _evidence_order)

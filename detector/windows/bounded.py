@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -16,12 +16,14 @@ a window's state stays some kilobytes even if an attacker makes up a name for ea
 MAX_NAME_CHARACTERS = 512
 """Longer ones are cut: an assumed role's ARN has some 150."""
 
-MAX_EVENT_IDS = 100
+MAX_EVENT_IDS = 50
 """Event ids kept of the earliest events, and as many of the latest; the count stays exact."""
 
 FIRST_EVIDENCE = 3
 LAST_EVIDENCE = 2
 """Full records kept of the earliest events and of the latest ones: how it began, and how it is."""
+
+MAX_EVIDENCE = FIRST_EVIDENCE + LAST_EVIDENCE
 
 MAX_EVIDENCE_BYTES = 24_000
 """A longer record loses its two free-form parts, so that five fit into an SNS message."""
@@ -29,33 +31,39 @@ MAX_EVIDENCE_BYTES = 24_000
 T = TypeVar("T")
 
 
-def keep_ends(
-    first: list[T],
-    last: list[T],
-    item: T,
-    *,
-    most: tuple[int, int],
-    order: Callable[[T], Any],
-) -> None:
-    """Put an item into the sorted lists of the first and of the last ones, if it belongs there.
+class Ends(Generic[T]):
+    """Keeps the first and the last of many items; what is between them is forgotten.
 
-    `most` says how many each holds. `last` holds nothing that is in `first`.
+    `most` says how many of each, `order` what they are sorted by. An item is made only if it is
+    kept.
     """
-    if len(first) < most[0] or order(item) < order(first[-1]):
-        _insert(first, item, order)
-        if len(first) <= most[0]:
+
+    def __init__(self, most: tuple[int, int], order: Callable[[T], Any]) -> None:
+        self._first, self._last = most
+        self._order = order
+
+    def keep(self, first: list[T], last: list[T], rank: Any, make: Callable[[], T]) -> None:
+        """Put an item of this rank into the sorted lists, if it belongs there.
+
+        `last` holds nothing that is in `first`.
+        """
+        order = self._order
+        if len(first) < self._first:
+            self._insert(first, make())
             return
-        item = first.pop()
-    if len(last) < most[1] or order(item) > order(last[0]):
-        _insert(last, item, order)
-        del last[: max(len(last) - most[1], 0)]
+        if rank < order(first[-1]):
+            self._insert(first, make())
+            pushed_out = first.pop()
+            rank, make = order(pushed_out), lambda: pushed_out
+        if len(last) < self._last or rank > order(last[0]):
+            self._insert(last, make())
+            del last[: max(len(last) - self._last, 0)]
 
-
-def _insert(items: list[T], item: T, order: Callable[[T], Any]) -> None:
-    is_last = not items or order(item) >= order(items[-1])
-    items.append(item)
-    if not is_last:
-        items.sort(key=order)
+    def _insert(self, items: list[T], item: T) -> None:
+        is_last = not items or self._order(item) >= self._order(items[-1])
+        items.append(item)
+        if not is_last:
+            items.sort(key=self._order)
 
 
 def tally(counts: dict[str, int], name: str) -> bool:
@@ -86,8 +94,14 @@ def _digest(name: str) -> bytes:
 
 def bounded_record(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a record, or what matters of it where it is too long."""
-    if len(msgspec.json.encode(record)) <= MAX_EVIDENCE_BYTES:
-        return record
+    return msgspec.json.decode(encoded_record(record))  # type: ignore[no-any-return]
+
+
+def encoded_record(record: Mapping[str, Any]) -> msgspec.Raw:
+    """Return a record's JSON, or that of what matters of it where it is too long."""
+    whole = msgspec.json.encode(record)
+    if len(whole) <= MAX_EVIDENCE_BYTES:
+        return msgspec.Raw(whole)
     cut = {
         key: value
         for key, value in record.items()
@@ -96,4 +110,4 @@ def bounded_record(record: Mapping[str, Any]) -> Mapping[str, Any]:
     if len(msgspec.json.encode(cut)) > MAX_EVIDENCE_BYTES:
         kept = ("eventTime", "eventSource", "eventName", "awsRegion", "eventID")
         cut = {key: str(cut[key])[:MAX_NAME_CHARACTERS] for key in kept if key in cut}
-    return {**cut, "detectorTruncated": True}
+    return msgspec.Raw(msgspec.json.encode({**cut, "detectorTruncated": True}))

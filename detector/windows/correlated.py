@@ -26,9 +26,7 @@ import msgspec
 
 from detector.rules.correlation import MAX_MATCHES, Correlation
 from detector.windows.aligned import GroupValue, Observation
-from detector.windows.bounded import FIRST_EVIDENCE, LAST_EVIDENCE
-
-MAX_EVIDENCE = FIRST_EVIDENCE + LAST_EVIDENCE
+from detector.windows.bounded import MAX_EVIDENCE
 
 LARGEST = 1.7976931348623157e308
 """What an alert says of a sum that no double holds."""

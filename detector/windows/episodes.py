@@ -58,7 +58,8 @@ class Series(msgspec.Struct):
     def episode_of(self, start: int) -> Episode | None:
         """Return the episode that a window belongs to, None where it does not alert."""
         for episode in self.episodes:
-            if start in episode.windows:
+            place = bisect_left(episode.windows, start)
+            if episode.windows[place : place + 1] == [start]:
                 return episode
         return None
 
@@ -88,6 +89,7 @@ def set_breaching(
     if settings.evaluation_periods == 1:
         alerting = {start} if breaching else set()
         affected = {start}
+        before = affected if series.episode_of(start) is not None else set()
     else:
         place = bisect_left(series.breaching, start)
         known = series.breaching[place : place + 1] == [start]
@@ -98,7 +100,7 @@ def set_breaching(
         reach = start + (settings.evaluation_periods - 1) * series.period
         affected = {start, *_between(series.breaching, start, reach)}
         alerting = {item for item in affected if _is_alerting(series, item, settings)}
-    before = series.alerting & affected
+        before = series.alerting & affected
     raised, withdrawn = sorted(alerting - before), sorted(before - alerting)
     if not raised and not withdrawn:
         return Change((), (), ())
@@ -123,13 +125,20 @@ def regroup(
 
     Returned are episodes that receivers know and that have become part of others.
     """
-    old = series.episodes
-    starts = sorted((series.alerting | set(raised)) - set(withdrawn))
+    changed = [*raised, *withdrawn]
+    reach = series.period + quiet
+    old: list[Episode] = []
+    untouched: list[Episode] = []
+    for episode in series.episodes:
+        first, last = episode.windows[0], episode.windows[-1]
+        near = any(first - reach <= start <= last + reach for start in changed)
+        (old if near else untouched).append(episode)
+    starts = {start for episode in old for start in episode.windows}
     absorbed: list[Episode] = []
-    series.episodes = []
-    for windows in _chains(starts, series.period, quiet):
-        parts = [episode for episode in old if not set(episode.windows).isdisjoint(windows)]
-        series.episodes.append(_joined(windows, parts, absorbed))
+    for windows in _chains(sorted((starts | {*raised}) - {*withdrawn}), series.period, quiet):
+        parts = [episode for episode in old if not set(windows).isdisjoint(episode.windows)]
+        untouched.append(_joined(windows, parts, absorbed))
+    series.episodes = sorted(untouched, key=lambda episode: episode.windows[0])
     return absorbed
 
 

@@ -22,17 +22,10 @@ from detector.rules.window import Statistic, WindowSettings
 from detector.windows import alarm, aligned
 from detector.windows.alarm import AlarmState
 from detector.windows.aligned import Observation, WindowState
-from detector.windows.bounded import (
-    FIRST_EVIDENCE,
-    LAST_EVIDENCE,
-    MAX_NAME_CHARACTERS,
-    bounded_record,
-)
+from detector.windows.bounded import MAX_EVIDENCE, MAX_NAME_CHARACTERS, bounded_record
 from detector.windows.reason import state_reason
 from detector.windows.schedule import MINUTE, schedule_of
 from detector.windows.statistic import Sample, Totals
-
-MAX_EVIDENCE = FIRST_EVIDENCE + LAST_EVIDENCE
 
 _COUNTED = WindowSettings()
 
@@ -237,14 +230,18 @@ def _datapoints(
 
 
 def _datapoint(start: int, parts: Sequence[Totals], statistic: Statistic) -> Datapoint | None:
-    totals = Totals(
+    totals = parts[0] if len(parts) == 1 else _merged(parts)
+    value = totals.number(statistic)
+    return None if value is None else Datapoint(start, value, totals.samples)
+
+
+def _merged(parts: Sequence[Totals]) -> Totals:
+    return Totals(
         samples=sum(part.samples for part in parts),
         total=str(sum((_exact(part.total) for part in parts), 0)),
         minimum=min(part.minimum for part in parts if part.minimum is not None),
         maximum=max(part.maximum for part in parts if part.maximum is not None),
     )
-    value = totals.number(statistic)
-    return None if value is None else Datapoint(start, value, totals.samples)
 
 
 def _exact(total: str) -> Fraction | int:

@@ -80,7 +80,12 @@ def number_of_matches(count: int, settings: WindowSettings) -> float | None:
         return count
     if not count:
         return None
-    return as_number(Fraction(literal) * count) if settings.statistic == "Sum" else literal
+    if settings.statistic != "Sum":
+        return literal
+    total = literal * count
+    if abs(total) < LARGEST_EXACT and total == int(total):
+        return int(total)  # as a rule each match adds 1: fractions are for what doubles round
+    return as_number(Fraction(literal) * count)
 
 
 def as_number(exact: Fraction) -> float:

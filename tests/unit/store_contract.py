@@ -44,8 +44,8 @@ WINDOW = WindowState(
     last_event_time=7,
     actors={"a\0\N{SNOWMAN}": 3},
     event_ids=[(1.5, "e")],
-    evidence=[Evidence(1.5, "e", record(n=[None, 1.5, {"deep": True}]))],
-    last_evidence=[Evidence(7, "f", {})],
+    evidence=[Evidence(1.5, "e", msgspec.Raw(b'{"n":[null,1.5,{"deep":true}]}'))],
+    last_evidence=[Evidence(7, "f", msgspec.Raw(b"{}"))],
 )
 BUCKET = Bucket(
     points=[
