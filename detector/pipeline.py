@@ -104,6 +104,7 @@ class Pipeline:
         self._kept_clock = self._clock
         self._begun: RuleSet | None = None
         self._now = 0.0
+        self._heard_at: float | None = None
 
     @property
     def watermark(self) -> float:
@@ -133,6 +134,7 @@ class Pipeline:
             outcome.deliveries.append(_account_of(delivery, parts[-1]))
         now = self._arrival(parts) if now is None else now
         self._now = max(self._now, now)
+        self._heard_at = max(self._heard(now), now)
         self._move(deliveries, parts, now)
         if any(map(_changes_something, deliveries, parts)):
             with self._transaction(rules, now) as (context, batch):
@@ -185,13 +187,21 @@ class Pipeline:
         times = (event.time for found in parts for part in found for event, _ in part.events)
         return max(self._now, *times, 0.0)
 
+    def _heard(self, now: float) -> float:
+        """Return when the latest delivery came; before the first one, when that was asked first."""
+        if self._heard_at is None:
+            self._heard_at = now
+        return self._heard_at
+
     @contextmanager
     def _transaction(self, rules: RuleSet, now: float) -> Iterator[tuple[Context, Batch]]:
         """Open a transaction in which what was put off until now is done first."""
         clock = self._clock
         due = self._store.due_timers(clock.watermark, now, TIMERS_AT_ONCE)
         with self._store.transaction(now) as transaction:
-            context = Context(rules, transaction, self._settings, self.silences, clock, now)
+            context = Context(
+                rules, transaction, self._settings, self.silences, clock, now, self._heard(now)
+            )
             batch = Batch(context)
             if self._begun is not rules:
                 batch.begin()

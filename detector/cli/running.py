@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -27,6 +28,7 @@ from detector.pipeline import Settings
 from detector.replay import Replay, replay
 from detector.rule_source import RuleSource
 from detector.rules.ruleset import RuleSet
+from detector.rules.window import Mode
 from detector.telemetry.logs import configure_logs
 
 
@@ -50,16 +52,23 @@ def run(config_path: Path) -> None:
     epilog="""\b
 Examples:
   detector replay logs/                            the shipped rules over a folder
-  detector replay --rules mine.yml --format json logs/a.json.gz""",
+  detector replay --rules mine.yml --format json logs/a.json.gz
+  detector replay --window-mode sliding logs/      what CloudWatch alarms would have told""",
 )
 @rules_option
 @placeholders_option
 @format_option
+@click.option(
+    "--window-mode",
+    type=click.Choice(get_args(Mode)),
+    help="Count as if all rules' windows were aligned, or sliding as CloudWatch alarms are.",
+)
 @click.argument("paths", type=existing, nargs=-1, required=True)
 def replay_command(
     rule_paths: Sequence[Path],
     placeholders_path: Path | None,
     format_: str,
+    window_mode: Mode | None,
     paths: Sequence[Path],
 ) -> None:
     """Show what the rules make of log files, offline.
@@ -69,6 +78,8 @@ def replay_command(
     loaded = loaded_rules(rule_paths, placeholders_path)
     _refuse(loaded.errors)
     rules = RuleSet(loaded.rules, loaded.correlations)
+    if window_mode is not None:
+        rules = rules.in_mode(window_mode)
     try:
         result = replay(rules, paths, Settings())
     except OSError as error:

@@ -139,25 +139,39 @@ class Alerting:
         An incident stays open for the quiet time of the clock, so that nobody misses it because its
         events came late; then it is over if event time is as far, or if nothing has come in since.
         """
-        context = self._context
         series = self.series(key)
         if series is None:
-            context.transaction.set_timer(Timer(key, None, None))
+            self._context.transaction.set_timer(Timer(key, None, None))
             return
         self._series[key.identity] = series
-        patience = series.raised_at + context.settings.quiet + context.settings.late_after
-        waits = False
+        waits = []
         for episode in series.episodes:
             if episode.is_resolved:
                 continue
-            over = episode.end(series.period) + context.settings.quiet <= context.clock.watermark
-            if over or context.now >= patience:
-                self._end(rule, key, episode)
-                episode.is_resolved = True
-            else:
-                waits = True
-        context.transaction.set_timer(Timer(key, None, patience if waits else None))
+            wait = self._wait(key, series, episode)
+            if wait is not None:
+                waits.append(wait)
+                continue
+            self._end(rule, key, episode)
+            episode.is_resolved = True
+        event_times = [wait.event_at for wait in waits if wait.event_at is not None]
+        times = [wait.wall_at for wait in waits if wait.wall_at is not None]
+        self._context.transaction.set_timer(
+            Timer(key, min(event_times, default=None), min(times, default=None))
+        )
         self._change(key)
+
+    def _wait(self, key: WindowKey, series: SeriesState, episode: Episode) -> Timer | None:
+        """Return when to look at an open episode again; None if it has been quiet long enough."""
+        context, settings = self._context, self._context.settings
+        seen = series.raised_at + settings.quiet
+        if context.now < seen:
+            return Timer(key, None, seen)
+        over = episode.end(series.period) + settings.quiet
+        silent = max(context.heard_at, series.raised_at) + settings.quiet + settings.late_after
+        if over <= context.clock.watermark or silent <= context.now:
+            return None
+        return Timer(key, over, silent)
 
     def series(self, key: WindowKey) -> SeriesState | None:
         """Return what is known of the windows of a rule and group."""

@@ -71,7 +71,10 @@ class Told:
 
 @dataclass(slots=True)
 class Context:
-    """What counting works with in one transaction. `now` is the time of arrival, in seconds."""
+    """What counting works with in one transaction.
+
+    `now` is the time of arrival, `heard_at` that of the latest delivery, in seconds.
+    """
 
     rules: RuleSet
     transaction: Transaction
@@ -79,6 +82,7 @@ class Context:
     silences: Sequence[Silence]
     clock: Clock
     now: float
+    heard_at: float
     told: list[Told] = field(default_factory=list)
     overflowed: dict[str, int] = field(default_factory=dict)
     """Matches counted in the group of all groups beyond the cap, by rule."""

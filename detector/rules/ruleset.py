@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from detector.envelopes.types import RecordBatch
+from detector.errors import Place, RuleError
 from detector.rules.correlation import Correlation
 from detector.rules.engine import BatchMatches, Engine
 from detector.rules.loader import load_rules
-from detector.rules.rule import Rule
+from detector.rules.rule import Rule, RuleFile
+from detector.rules.window import Mode
 
 
 class RuleSet:
@@ -26,6 +31,19 @@ class RuleSet:
                 self._about.setdefault(member, []).append(correlation)
         in_force = list(self.rules.values())
         self._engine = Engine([rule.tree for rule in in_force], in_force)
+
+    def in_mode(self, mode: Mode) -> RuleSet:
+        """Return the same rules with windows of one mode, to see what the other would tell.
+
+        What means something in one mode alone takes its default in the other.
+
+        Raises:
+            RuleError: a rule's window cannot be of that mode; with its place.
+        """
+        return RuleSet(
+            (replace(rule, file=_in_mode(rule, mode)) for rule in self.rules.values()),
+            self.correlations,
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> RuleSet:
@@ -72,6 +90,25 @@ class RuleSet:
             PayloadError: the batch cannot be read as a whole.
         """
         return self._engine.match_batch(batch)
+
+
+def _in_mode(rule: Rule, mode: Mode) -> RuleFile:
+    window = rule.file.window
+    if window.mode != mode:
+        plain = {} if mode == "sliding" else _ALIGNED
+        try:
+            window = msgspec.structs.replace(window, mode=mode, **plain)
+        except ValueError as error:
+            place = Place(rule.path) if rule.document is None else rule.document.place(["window"])
+            raise RuleError(f"not as a window of the mode {mode}: {error}", place=place) from error
+    return msgspec.structs.replace(rule.file, window=window)
+
+
+_ALIGNED: dict[str, Any] = {
+    "treat_missing_data": "missing",
+    "evaluation_window": "sliding",
+    "timezone": "UTC",
+}
 
 
 def _inner_first(correlations: Iterable[Correlation]) -> list[Correlation]:
