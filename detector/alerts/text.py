@@ -59,6 +59,23 @@ def alert_text(alert: Alert, kind: NotificationKind = "raised") -> str:
     return "\n".join([title, *(f"  {name:<8} {value}" for name, value in rows if value)])
 
 
+def alert_line(alert: Alert) -> str:
+    """Return one line that says what an alert is about, and how it stands."""
+    words = [
+        alert.window.start,
+        alert.state,
+        alert.level,
+        f"{alert.count} x {alert.title}",
+        *(str(value) for value in alert.group.values()),
+        _listed(alert.actors),
+    ]
+    if alert.status != "stable":
+        words.append(f"(staged: {alert.status})")
+    if alert.suppressed is not None:
+        words.append(f"({_silence(alert)})")
+    return clean("  ".join(filter(None, [*words, alert.id])))
+
+
 _NEWS: dict[NotificationKind, str] = {
     "raised": "",
     "updated": " (update)",

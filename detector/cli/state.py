@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from detector.alerts.text import clean
+from detector.alerts.text import alert_line, clean
 from detector.cli.shared import any_path, counted, echo_json, format_option, report
 from detector.config import load_config
+from detector.counting.current import current_alerts
 from detector.errors import StateError
-from detector.state.report import Report
+from detector.state.report import Report, with_state
 from detector.state.report import check as check_state
 from detector.state.report import inspect as inspect_state
 from detector.state.schema import MIGRATIONS
@@ -58,7 +59,7 @@ Examples:
   detector state import --state new.sqlite3 backup.avro
 
 \b
-inspect, check and export only read, also while the service runs.
+inspect, alerts, check and export only read, also while the service runs.
 Exit status: 0 fine, 1 the state is damaged or the work failed, 2 called wrongly.""",
 )
 def state() -> None:
@@ -85,6 +86,40 @@ def inspect(state_path: Path | None, config_path: Path | None, format_: str) -> 
     else:
         for line in _lines(found):
             click.echo(clean(line))
+
+
+@state.command(
+    short_help="List the alerts that are kept.",
+    epilog="""\b
+Examples:
+  detector state alerts --config detector.yaml --suppressed
+  detector state alerts --config detector.yaml --format json | jq '.[].actors'""",
+)
+@_state_options
+@format_option
+@click.option("--suppressed", is_flag=True, help="Those that a silence keeps from being sent.")
+@click.option("--open", "is_open", is_flag=True, help="Those that are not over.")
+def alerts(
+    state_path: Path | None,
+    config_path: Path | None,
+    format_: str,
+    suppressed: bool,
+    is_open: bool,
+) -> None:
+    """List the alerts that are kept, sent or not, by the start of their window."""
+    path = _path(state_path, config_path)
+    found = [
+        alert
+        for alert in with_state(
+            path, lambda connection, _: current_alerts(SQLiteStore(connection, str(path)))
+        )
+        if (not suppressed or alert.suppressed) and (not is_open or alert.state == "open")
+    ]
+    if format_ == "json":
+        echo_json(found)
+    else:
+        for alert in found:
+            click.echo(alert_line(alert))
 
 
 @state.command(

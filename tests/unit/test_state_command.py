@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,9 +16,12 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.alerts.silence import Silence
 from detector.cli import detector
 from detector.errors import DetectorError, StateError
 from detector.events.record import Identity
+from detector.pipeline import Pipeline, Settings
+from detector.rules.ruleset import RuleSet
 from detector.state import schema, transfer
 from detector.state.checks import TABLES
 from detector.state.schema import MIGRATIONS, migrate
@@ -26,6 +30,8 @@ from detector.state.store import Position, Quarantined, Timer
 from detector.state.transfer import export_state, import_state
 from detector.windows.aligned import WindowKey, WindowState
 from tests.alerts import alert
+from tests.records import delivery, record
+from tests.rules import iam_rule
 from tests.strategies import examples
 
 NOON = 1_789_560_000.0
@@ -538,3 +544,32 @@ def test_a_row_of_other_types_than_we_write_is_damage(path: Path) -> None:
     assert result.exit_code == 1
     assert "of seen only a part was read" in result.stderr
     assert "wrote seen 1, " in result.stdout
+
+
+# Alerts.
+
+
+def test_alerts_are_listed_with_how_they_stand_and_who_suppressed_them(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    silence = Silence(
+        start=datetime(2026, 9, 16, 12, tzinfo=UTC),
+        end=datetime(2026, 9, 16, 12, 5, tzinfo=UTC),
+        author="ali\x1bce",
+        reason="key rotation",
+        rules="any",
+    )
+    with SQLiteStore.open(path) as store:
+        pipeline = Pipeline(
+            RuleSet([iam_rule()]), store, Settings(sinks=["hook"]), silences=[silence]
+        )
+        pipeline.process([delivery(record(at=0), record(at=1), record(at=300))], NOON + 400)
+        pipeline.advance(NOON + 9_999)
+    suppressed, sent = run("alerts", "--state", path).stdout.splitlines()
+    assert suppressed.startswith("2026-09-16T12:00:00Z  resolved  medium  2 x IAM policy changed")
+    assert "(not sent, by ali ce until 2026-09-16T12:05:00Z: key rotation)" in suppressed
+    assert "1 x IAM policy changed" in sent
+    assert run("alerts", "--state", path, "--suppressed").stdout.splitlines() == [suppressed]
+    assert run("alerts", "--state", path, "--open").stdout == ""
+    found = json.loads(run("alerts", "--state", path, "--format", "json").stdout)
+    assert [alert["count"] for alert in found] == [2, 1]
+    assert found[0]["suppressed"]["reason"] == "key rotation"
