@@ -92,3 +92,17 @@ def test_the_benchmark_of_rules_prints_a_ratio_for_each_number_of_rules() -> Non
         cwd=REPOSITORY,
     )
     assert done.stdout.count(" x the barest; loaded in ") == 5
+
+
+@pytest.mark.parametrize("groups", [1, 20])
+def test_the_benchmark_of_a_storm_prints_its_ratio_and_the_memory(groups: int) -> None:
+    arguments = ["--events", "400", "--groups", str(groups), "--parts", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.storm", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    assert done.stdout.count(" x the match stage") == 3
+    assert "MiB resident" in done.stdout

@@ -20,6 +20,7 @@ from detector.rules.correlation import (
 from detector.rules.syntax import Selector
 from detector.windows.aligned import Observation
 from detector.windows.correlated import Bucket, Point, fire, firings, insert
+from tests.strategies import examples
 
 TIMESPAN = 10
 MEMBERS = ("first", "second", "third")
@@ -132,6 +133,7 @@ def fired_in_buckets(which: Correlation, buckets: dict[int, Bucket]) -> set[Any]
     return fired
 
 
+@examples(2000)
 @given(
     kind=st.sampled_from(get_args(CorrelationType)),
     condition=conditions,
@@ -149,6 +151,7 @@ def test_what_fires_is_what_the_definition_says_in_any_order_and_portions(
     assert fired_in_buckets(correlation(kind, condition), buckets) == expected
 
 
+@examples(1000)
 @given(found=matches(), data=st.data())
 def test_a_bucket_is_the_same_however_its_matches_came_in(
     found: list[Point], data: st.DataObject

@@ -19,6 +19,7 @@ from detector.windows.aligned import Verdict
 from tests.compressed import bomb
 from tests.records import ACCOUNT, NOON, delivery, delivery_of, log_file, record
 from tests.rules import iam_rule, rule
+from tests.strategies import examples
 
 RULES = RuleSet([iam_rule()])
 SINKS = Settings(sinks=["s"])
@@ -255,6 +256,7 @@ def in_memory(deliveries: Sequence[Delivery], threshold: int) -> tuple[Processed
         return process(store, *deliveries, rules=rules), outcome(store)
 
 
+@examples(1000)
 @given(_world, st.integers(1, 4), st.data())
 def test_the_same_events_in_any_order_split_and_repeated_give_the_same_alerts(
     world: list[tuple[str, int, str]], threshold: int, data: st.DataObject

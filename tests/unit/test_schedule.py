@@ -51,9 +51,7 @@ def test_a_sliding_range_ends_where_it_is_evaluated() -> None:
     assert list(schedule_of(window(period=300)).bounds(at)) == [at - 900, at - 600, at - 300, at]
 
 
-@pytest.mark.parametrize(
-    ("period", "slots"), [(300, 17), (DAY, 3 * 1440 + 2), (WEEK, 3 * 168 + 2), (WEEK - 60, 30_298)]
-)
+@pytest.mark.parametrize(("period", "slots"), [(300, 17), (DAY, 3 * 1440 + 2), (WEEK, 3 * 168 + 2)])
 def test_slots_are_few(period: int, slots: int) -> None:
     assert schedule_of(window(period=period)).most_slots == slots
     assert schedule_of(window(period=DAY, evaluation_window="wall_clock")).most_slots == 2
