@@ -142,7 +142,6 @@ class Pipeline:
                     deliveries, parts, outcome.deliveries, strict=True
                 ):
                     self._count(delivery, found, processed, context, batch)
-                batch.finish()
             outcome.told, outcome.overflowed = context.told, context.overflowed
         return outcome
 
@@ -156,8 +155,8 @@ class Pipeline:
         is_new = self._begun is not self.rules
         while is_new or self._store.due_timers(self._clock.watermark, now, 1):
             is_new = False
-            with self._transaction(self.rules, now) as (context, batch):
-                batch.finish()
+            with self._transaction(self.rules, now) as (context, _):
+                pass
             told += context.told
         return told
 
@@ -195,9 +194,11 @@ class Pipeline:
 
     @contextmanager
     def _transaction(self, rules: RuleSet, now: float) -> Iterator[tuple[Context, Batch]]:
-        """Open a transaction in which what was put off until now is done first."""
+        """Open a transaction in which what was put off until now is done last.
+
+        Last, so that an episode that goes on is not resolved a moment before.
+        """
         clock = self._clock
-        due = self._store.due_timers(clock.watermark, now, TIMERS_AT_ONCE)
         with self._store.transaction(now) as transaction:
             context = Context(
                 rules, transaction, self._settings, self.silences, clock, now, self._heard(now)
@@ -205,8 +206,10 @@ class Pipeline:
             batch = Batch(context)
             if self._begun is not rules:
                 batch.begin()
-            batch.look(due)
             yield context, batch
+            batch.finish()
+            batch.look(transaction.due_timers(clock.watermark, now, TIMERS_AT_ONCE))
+            batch.finish()
             if clock != self._kept_clock:
                 transaction.save(CLOCK, clock)
         self._begun = rules

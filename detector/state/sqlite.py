@@ -49,6 +49,11 @@ LONGEST_WAIT_SECONDS = 3600.0
 """The longest time for which an attempt is ever put off: what a receiver's Retry-After may ask."""
 
 _MEMORY = ":memory:"
+_DUE_TIMERS = (
+    "SELECT rule_id, group_key, start, period, event_at, wall_at FROM timers"
+    " WHERE event_at <= ? OR wall_at <= ?"
+    " ORDER BY wall_at, event_at, rule_id, group_key, start LIMIT ?"
+)
 _KEY = "rule_id = ? AND group_key = ? AND start = ? AND period = ?"
 
 
@@ -139,15 +144,7 @@ class SQLiteStore:
 
     def due_timers(self, watermark: float, now: float, limit: int) -> list[Timer]:
         """Return timers that have run out, the longest due first."""
-        rows = self._rows(
-            "SELECT rule_id, group_key, start, period, event_at, wall_at FROM timers"
-            " WHERE event_at <= ? OR wall_at <= ?"
-            " ORDER BY wall_at, event_at, rule_id, group_key, start LIMIT ?",
-            watermark,
-            now,
-            limit,
-        )
-        return [Timer(_key(row[:4]), *row[4:]) for row in rows]
+        return [_timer(row) for row in self._rows(_DUE_TIMERS, watermark, now, limit)]
 
     def next_timer(self) -> float | None:
         """Return the earliest time of the clock at which a timer runs out."""
@@ -429,6 +426,11 @@ class SQLiteTransaction:
             (*columns, timer.event_at, timer.wall_at),
         )
 
+    def due_timers(self, watermark: float, now: float, limit: int) -> list[Timer]:
+        """Return timers that have run out, those set in this transaction too."""
+        rows = self._connection.execute(_DUE_TIMERS, (watermark, now, limit))
+        return [_timer(row) for row in rows.fetchall()]
+
     def save_alert(
         self,
         alert: Alert,
@@ -561,6 +563,10 @@ def _group_key(group: Sequence[GroupValue]) -> str:
 def _key(row: tuple[str, str, int, int]) -> WindowKey:
     rule_id, group, start, period = row
     return WindowKey(rule_id, tuple(msgspec.json.decode(group)), start, period)
+
+
+def _timer(row: tuple[str, str, int, int, float | None, float | None]) -> Timer:
+    return Timer(_key(row[:4]), *row[4:])
 
 
 def _alert(row: tuple[bytes, int, AlertState], path: str) -> Alert:

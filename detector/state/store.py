@@ -132,6 +132,10 @@ class Transaction(Protocol):
         """
         ...
 
+    def due_timers(self, watermark: float, now: float, limit: int) -> list[Timer]:
+        """Return timers that have run out, those set in this transaction too; see `Store`."""
+        ...
+
     def save_alert(
         self,
         alert: Alert,

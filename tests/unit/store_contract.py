@@ -411,6 +411,7 @@ class StoreContract:
         with store.transaction(0) as transaction:
             transaction.set_timer(Timer(KEY, 10, 20))
             transaction.set_timer(Timer(other, None, 15))
+            assert transaction.due_timers(10, 0, 9) == [Timer(KEY, 10, 20)]
         assert store.due_timers(9, 14, 9) == []
         assert store.due_timers(10, 0, 9) == [Timer(KEY, 10, 20)]
         assert store.due_timers(0, 20, 9) == [Timer(other, None, 15), Timer(KEY, 10, 20)]
