@@ -34,6 +34,10 @@ class Alerting:
         self._series: dict[bytes, SeriesState] = {}
         self._changed: dict[bytes, WindowKey] = {}
 
+    def tells(self, rule: AnyRule) -> bool:
+        """Return whether alerts of a rule are sent to anybody, but for silences."""
+        return bool(self._sinks(rule))
+
     def turn(
         self, rule: AnyRule, key: WindowKey, *, breaching: bool, settings: WindowSettings | None
     ) -> Change:
@@ -50,7 +54,8 @@ class Alerting:
             withdrawn = [] if breaching else [key.start]
             change = Change(raised, withdrawn, regroup(series, raised, withdrawn, quiet))
         for episode in change.absorbed:
-            self._end(rule, key, episode)
+            if episode.told is not None:
+                self._tell_end(key, series.period, [episode.told])
         self._change(key)
         return change
 
@@ -180,19 +185,26 @@ class Alerting:
         )
 
     def _end(self, rule: AnyRule | None, key: WindowKey, episode: Episode) -> None:
-        series = self._series[key.series.identity]
+        """Note that an episode is over, and tell those who know of it: once, or of each alert."""
+        period = self._series[key.series.identity].period
         each = rule is not None and rule.file.notify != "episode"
-        sinks = self._context.settings.sinks if episode.told is not None else ()
-        told = {episode.told} if episode.told is not None else set()
-        for start in sorted({*episode.windows, *told}):
-            window = WindowKey(key.rule_id, key.group, start, series.period)
-            who = sinks if each or start == episode.told else ()
-            self._context.transaction.revise_alert(
-                Revision(alert_id(window), "resolved"), who, self._context.settings.update_interval
-            )
+        told = [] if episode.told is None else episode.windows if each else [episode.told]
+        self._tell_end(key, period, told)
+        for start in sorted({*episode.windows} - {*told}):
+            self._revise(key, start, period, ())
         if rule is not None:
-            first = WindowKey(key.rule_id, key.group, episode.first, series.period)
+            first = WindowKey(key.rule_id, key.group, episode.first, period)
             self._note(Verdict.RESOLVED, rule, alert_id(first))
+
+    def _tell_end(self, key: WindowKey, period: int, starts: Sequence[int]) -> None:
+        for start in starts:
+            self._revise(key, start, period, self._context.settings.sinks)
+
+    def _revise(self, key: WindowKey, start: int, period: int, sinks: Sequence[str]) -> None:
+        window = WindowKey(key.rule_id, key.group, start, period)
+        self._context.transaction.revise_alert(
+            Revision(alert_id(window), "resolved"), sinks, self._context.settings.update_interval
+        )
 
     def _load(self, rule: AnyRule, key: WindowKey) -> SeriesState:
         series = self.series(key)

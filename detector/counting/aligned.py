@@ -92,7 +92,7 @@ class AlignedWindows:
         state.is_told = self._alerting.raised(rule, key, build_alert(rule, key, state))
 
     def _update(self, rule: Rule, key: WindowKey, state: WindowState) -> None:
-        if rule.notifies and not state.is_told and self._context.settings.sinks:
+        if self._alerting.tells(rule) and not state.is_told:
             alert = build_alert(rule, key, state)
             if not self._alerting.suppressed(rule, alert):
                 state.is_told = self._alerting.raised(rule, key, alert)

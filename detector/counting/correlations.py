@@ -138,7 +138,7 @@ class Correlations:
             self._alerting.turn(correlation, key, breaching=True, settings=None)
         elif not fired.is_news:
             return
-        elif bucket.is_told or not correlation.notifies or not self._context.settings.sinks:
+        elif bucket.is_told or not self._alerting.tells(correlation):
             alert = build_correlation_alert(correlation, key, fired)
             self._alerting.updated(correlation, key, alert, alert.count)
             return

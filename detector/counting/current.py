@@ -26,6 +26,8 @@ def current(store: Store, alert: Alert) -> Alert:
         return alert
     ids = [alert_id(msgspec.structs.replace(key, start=start)) for start in episode.windows]
     told = episode.told if episode.told is not None else episode.first
+    if alert.state == "resolved" and not episode.is_resolved:
+        told = key.start  # the incident of this alert has become part of another, and ends alone
     return with_episode(alert, key, episode, store.counts(ids), told)
 
 

@@ -33,6 +33,7 @@ class AlarmState(msgspec.Struct):
     period: int = 0
     value: float = 0
     reason: str = ""
+    is_told: bool = False
     unlisted: int = 0
     """Events of the datapoints of which nothing more is known, as the detail is bounded."""
 
@@ -89,6 +90,7 @@ class SlidingWindows:
             kept.period = transition.end - transition.start
             kept.value = transition.datapoints[-1].value if transition.datapoints else 0
             kept.reason = transition.reason
+            kept.is_told = False
             samples = sum(item.samples for item in transition.datapoints)
             kept.unlisted = samples - (transition.detail.count if transition.detail else 0)
             self._tell(rule, key, kept, pages=True)
@@ -101,7 +103,9 @@ class SlidingWindows:
             rule, self._window(key, kept), kept.state.detail, kept.value, kept.reason
         )
         alert = msgspec.structs.replace(alert, count=alert.count + kept.unlisted)
-        self._alerting.alarmed(rule, alert, pages=pages)
+        # What a silence has kept until now pages when something comes that it does not hold.
+        is_due = self._alerting.tells(rule) and not kept.is_told
+        kept.is_told = self._alerting.alarmed(rule, alert, pages=pages or is_due)
 
     def _window(self, key: WindowKey, kept: AlarmState) -> WindowKey:
         assert kept.start is not None  # noqa: S101 - asked only of an alarm that has an alert

@@ -70,6 +70,10 @@ class Life:
             for alert in [current(self.store, item.alert)]
         ]
 
+    def now_of(self, item: Notification) -> Alert:
+        """Return the alert of a notification as a sink gets it."""
+        return current(self.store, item.alert)
+
     def alerts(self) -> list[Alert]:
         return current_alerts(self.store)
 
@@ -203,10 +207,13 @@ def test_two_incidents_that_a_late_window_makes_one_go_on_as_one(life: Life) -> 
     first, second = life.alerts()
     assert [item.kind for item in life.send()] == ["raised", "raised"]
     life.deliver(record(at=900))
-    found = {item.alert.id: item.kind for item in life.send()}
+    found = {item.alert.id: (item.kind, life.now_of(item).dedup_key) for item in life.send()}
     (_, middle, _) = life.alerts()
-    assert found == {middle.id: "updated", second.id: "resolved"}
-    assert {alert.dedup_key for alert in life.alerts()} == {first.id}
+    # The end of the second incident is told under its own key: the first one goes on.
+    assert found == {middle.id: ("updated", first.id), second.id: ("resolved", second.id)}
+    assert [alert.state for alert in life.alerts()] == ["open", "open", "resolved"]
+    life.wait(HOUR)
+    assert [(item.kind, item.alert.id) for item in life.send()] == [("resolved", first.id)]
 
 
 def test_an_episode_that_goes_on_is_not_resolved_a_moment_before(life: Life) -> None:
@@ -480,6 +487,18 @@ def test_a_sliding_window_alarms_by_arrival_and_is_resolved_when_cloudwatch_woul
     # The trailing period has but one of the three now.
     assert life.wait(60) == [Verdict.RESOLVED]
     assert [item.kind for item in life.send()] == ["resolved"]
+
+
+def test_an_alarm_that_a_silence_kept_pages_when_something_else_comes(store: SQLiteStore) -> None:
+    life = Life(store, rule(window=SLIDING), silences=[silence(4)])
+    life.deliver(record(at=0), record(at=1), at=0)
+    assert life.wait(60) == [Verdict.SUPPRESSED]
+    assert life.send() == []
+    assert life.deliver(record(at=241)) == [Verdict.RAISED]
+    assert [item.kind for item in life.send()] == ["raised"]
+    life.deliver(record(at=242))
+    life.wait(60)
+    assert [item.kind for item in life.send()] == ["updated"]
 
 
 def test_an_alarm_on_missing_data_needs_no_event(store: SQLiteStore) -> None:
