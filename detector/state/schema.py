@@ -83,13 +83,13 @@ MIGRATIONS: Sequence[str] = (
         group_key  TEXT NOT NULL,
         start      INTEGER NOT NULL,
         period     INTEGER NOT NULL,
-        body       BLOB NOT NULL,
         expires_at REAL,
         touched_at REAL NOT NULL,
+        body       BLOB NOT NULL, -- last: what lies behind a long column is slow to read
         PRIMARY KEY (rule_id, group_key, start, period)
     );
     INSERT INTO kept_windows
-        SELECT rule_id, group_key, start, period, body, start + period, touched_at FROM windows;
+        SELECT rule_id, group_key, start, period, start + period, touched_at, body FROM windows;
     DROP TABLE windows;
     ALTER TABLE kept_windows RENAME TO windows;
     CREATE INDEX windows_by_expiry ON windows (expires_at);

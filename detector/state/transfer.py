@@ -45,9 +45,9 @@ _COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "group_key": "string",
         "start": "long",
         "period": "long",
-        "body": "bytes",
         "expires_at": _MAYBE_TIME,
         "touched_at": "double",
+        "body": "bytes",
     },
     "timers": {
         "rule_id": "string",

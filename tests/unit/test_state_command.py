@@ -345,7 +345,7 @@ def states(draw: st.DrawFn) -> Dump:
     moments = st.none() | doubles
     return {
         "seen": draw(rows(texts, texts, doubles, st.none() | bodies, key=2)),
-        "windows": draw(rows(texts, texts, longs, longs, bodies, moments, doubles, key=4)),
+        "windows": draw(rows(texts, texts, longs, longs, moments, doubles, bodies, key=4)),
         "timers": draw(rows(texts, texts, longs, longs, moments, moments, key=4)),
         "groups": draw(rows(texts, texts, key=2)),
         "alerts": alerts,
