@@ -131,8 +131,15 @@ def alert_id(key: WindowKey) -> str:
     return hashlib.sha256(identity).hexdigest()[:32]
 
 
-def build_alert(rule: Rule, key: WindowKey, state: WindowState) -> Alert:
-    """Return the alert of a window that is over its rule's threshold."""
+def build_alert(
+    rule: Rule, key: WindowKey, state: WindowState, *, has_evidence: bool = True
+) -> Alert:
+    """Return the alert of a window that is over its rule's threshold.
+
+    Without its evidence where it is only kept until it is made as the window is then: `refreshed`.
+    """
+    if not has_evidence:
+        state = msgspec.structs.replace(state, evidence=[], last_evidence=[])
     settings = rule.file.window
     return _alert(
         rule,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from detector.alerts.alert import build_alert
+from detector.alerts.alert import Alert, build_alert
 from detector.counting.alerting import Alerting
 from detector.counting.context import Context
 from detector.rules.rule import Rule
@@ -89,11 +89,11 @@ class AlignedWindows:
     def _raise(self, rule: Rule, key: WindowKey) -> None:
         state = self._state(rule, key)
         state.is_alerting = True
-        state.is_told = self._alerting.raised(rule, key, build_alert(rule, key, state))
+        state.is_told = self._alerting.raised(rule, key, _alert(rule, key, state))
 
     def _update(self, rule: Rule, key: WindowKey, state: WindowState) -> None:
         if self._alerting.tells(rule) and not state.is_told:
-            alert = build_alert(rule, key, state)
+            alert = _alert(rule, key, state)
             if not self._alerting.suppressed(rule, alert):
                 state.is_told = self._alerting.raised(rule, key, alert)
             return
@@ -110,6 +110,10 @@ class AlignedWindows:
             state = self._context.transaction.load(key, WindowState) or WindowState()
             found = self._states[key.identity] = rule, key, state
         return found[2]
+
+
+def _alert(rule: Rule, key: WindowKey, state: WindowState) -> Alert:
+    return build_alert(rule, key, state, has_evidence=False)
 
 
 def expires_at(rule: Rule, key: WindowKey) -> float:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import structlog
 
 from detector.backoff import backoff_seconds
-from detector.counting.current import current
+from detector.counting.current import Current
 from detector.sinks.sink import Delivered, Permanent, Sink
 from detector.state.store import Notification, Store
 from detector.state.worker import StateWorker
@@ -113,4 +113,5 @@ class OutboxWorker:
 
 def _due(store: Store, sink: str, now: float) -> list[Notification]:
     """Return what is due to a sink, each alert as it is now."""
-    return [replace(item, alert=current(store, item.alert)) for item in store.due(sink, now, BATCH)]
+    now_of = Current(store).alert
+    return [replace(item, alert=now_of(item.alert)) for item in store.due(sink, now, BATCH)]
