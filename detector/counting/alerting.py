@@ -62,6 +62,9 @@ class Alerting:
     def raised(self, rule: AnyRule, key: WindowKey, alert: Alert) -> bool:
         """Keep a new alert and tell sinks; return whether they are."""
         series = self._load(rule, key)
+        if series.episode_of(key.start) is None:
+            # What was known of the windows is gone: the rule had another period meanwhile.
+            self.turn(rule, key, breaching=True, settings=None)
         episode = series.episode_of(key.start)
         assert episode is not None  # noqa: S101 - a window that alerts is part of one
         alert, sinks = self._silenced(rule, alert)
@@ -91,14 +94,15 @@ class Alerting:
         self._note(Verdict.SUPPRESSED if alert.suppressed else verdict, rule, alert.id)
         return bool(sinks)
 
-    def alarm_ended(self, rule: Rule, identity: str) -> None:
-        """Tell sinks that the alarm of a sliding window is one no more."""
+    def alarm_ended(self, rule: AnyRule | None, identity: str) -> None:
+        """Tell those who know of it that the alarm of a sliding window is one no more."""
         self._context.transaction.revise_alert(
             Revision(identity, "resolved"),
-            self._sinks(rule),
+            self._context.settings.sinks,
             self._context.settings.update_interval,
         )
-        self._note(Verdict.RESOLVED, rule, identity)
+        if rule is not None:
+            self._note(Verdict.RESOLVED, rule, identity)
 
     def updated(self, rule: AnyRule, key: WindowKey, alert: Alert | None, count: int) -> None:
         """Tell sinks that a window which they know of has more events.

@@ -88,6 +88,9 @@ class AlignedWindows:
 
     def _raise(self, rule: Rule, key: WindowKey) -> None:
         state = self._state(rule, key)
+        if not state.count:
+            del self._states[key.identity]
+            return  # it is not retained any more: the rule looked back at fewer windows
         state.is_alerting = True
         state.is_told = self._alerting.raised(rule, key, _alert(rule, key, state))
 

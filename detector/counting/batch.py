@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from detector.counting.alerting import Alerting
 from detector.counting.aligned import AlignedWindows, expires_at
-from detector.counting.context import Context
+from detector.counting.context import Context, counts_under
 from detector.counting.correlations import Correlations
 from detector.counting.observing import group_of, observation_of, sample_of
 from detector.counting.singles import Singles, is_single
-from detector.counting.sliding import SlidingWindows
+from detector.counting.sliding import SlidingWindows, alarm_key, is_alarm
 from detector.events.record import Event
 from detector.rules.correlation import Correlation
 from detector.rules.rule import Rule
@@ -58,7 +58,7 @@ class Batch:
         settings = rule.file.window
         group = group_of(rule, event)
         if settings.mode == "sliding":
-            key = self._context.admitted(WindowKey(rule.id, group, 0, 0))
+            key = self._context.admitted(alarm_key(rule.id, group))
             sample = sample_of(rule, event) if settings.literal is None else settings.literal
             self._sliding.observe(rule, key, (observation, sample))
             return
@@ -73,14 +73,13 @@ class Batch:
         rule = self._context.rules.get(key.rule_id)
         if is_single(key):
             self._singles.look(rule, key)
+        elif is_alarm(key):
+            self._sliding.look(rule, key)
         elif not key.period:
-            if isinstance(rule, Rule) and rule.file.window.mode == "sliding":
-                self._sliding.look(rule, key)
-            else:
-                self._alerting.look(rule, key)
-        elif isinstance(rule, Rule):
-            self._aligned.complete(rule, key)
+            self._alerting.look(rule, key)
+        elif rule is None or not counts_under(rule, key):
+            self._context.transaction.set_timer(Timer(key, None, None))
         elif isinstance(rule, Correlation):
             self._correlations.complete(rule, key)
         else:
-            self._context.transaction.set_timer(Timer(key, None, None))
+            self._aligned.complete(rule, key)

@@ -9,6 +9,8 @@ import msgspec
 
 from detector.alerts.silence import Silence
 from detector.matching import Limits
+from detector.rules.correlation import Correlation
+from detector.rules.rule import Rule
 from detector.rules.ruleset import RuleSet
 from detector.state.store import Transaction
 from detector.windows.aligned import Verdict, WindowKey
@@ -67,6 +69,19 @@ class Told:
     rule_id: str
     level: str
     alert_id: str
+
+
+def counts_under(rule: Rule | Correlation, key: WindowKey) -> bool:
+    """Return whether a rule counts under a key, as the rule is now: it may have been another one.
+
+    An empty group is also that of all groups beyond the cap.
+    """
+    if isinstance(rule, Correlation):
+        period, fields = rule.timespan, len(rule.file.correlation.group_by)
+    else:
+        window = rule.file.window
+        period, fields = 0 if window.mode == "sliding" else window.period, len(window.group_by)
+    return key.period == period and len(key.group) in {0, fields}
 
 
 @dataclass(slots=True)

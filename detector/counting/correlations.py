@@ -66,8 +66,8 @@ class Correlations:
         observation: Observation,
     ) -> None:
         here = carried.get(way_up(member, correlation.id))
-        if here is None:
-            return  # the match was kept before the correlation was there
+        if here is None or len(here.group) != len(correlation.group_by):
+            return  # the match was kept before the correlation was there, or was as it is now
         period = correlation.timespan
         start = window_start(observation.time, period)
         key = self._context.admitted(WindowKey(correlation.id, here.group, start, period))

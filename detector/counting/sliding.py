@@ -8,10 +8,12 @@ import msgspec
 
 from detector.alerts.alert import alert_id, build_alarm_alert
 from detector.counting.alerting import Alerting
-from detector.counting.context import Context
+from detector.counting.context import Context, counts_under
+from detector.rules.correlation import Correlation
 from detector.rules.rule import Rule
 from detector.state.store import Timer
-from detector.windows.aligned import Observation, WindowKey
+from detector.windows.aligned import GroupValue, Observation, WindowKey
+from detector.windows.schedule import MINUTE
 from detector.windows.sliding import (
     SlidingState,
     Transition,
@@ -23,6 +25,17 @@ from detector.windows.sliding import (
 from detector.windows.statistic import Sample
 
 Match = tuple[Observation, Sample]
+
+LOOK_SECONDS = 86_400.0
+"""How often an alarm is looked at that nothing more will change: its rule may be gone."""
+
+SET_BACK_SECONDS = 2.0 * MINUTE
+"""How far ahead of the clock an alarm may be. One further ahead was evaluated by a clock that was
+set back since, and would be deaf until the clock is there again."""
+
+_ALARM = -1
+"""Stands for the start of no window: an alarm is kept beside what is known of aligned windows,
+which the same rule may have had before."""
 
 
 class AlarmState(msgspec.Struct):
@@ -38,6 +51,16 @@ class AlarmState(msgspec.Struct):
     """Events of the datapoints of which nothing more is known, as the detail is bounded."""
 
 
+def alarm_key(rule_id: str, group: tuple[GroupValue, ...]) -> WindowKey:
+    """Return the key under which the alarm of a rule and group is kept."""
+    return WindowKey(rule_id, group, _ALARM, 0)
+
+
+def is_alarm(key: WindowKey) -> bool:
+    """Return whether a key is an alarm's."""
+    return key.start == _ALARM and not key.period
+
+
 class SlidingWindows:
     """Counts the matches of one transaction by their arrival, and evaluates alarms."""
 
@@ -47,12 +70,20 @@ class SlidingWindows:
         self._matches: dict[bytes, tuple[Rule, WindowKey, list[Match]]] = {}
 
     def begin(self, rules: Iterable[Rule]) -> None:
-        """Create the alarms that are there without any event: those that count nothing apart."""
+        """Create the alarms that are there without any event: those that count nothing apart.
+
+        Those that are there already are evaluated anew: the rule may ask for something else now.
+        """
+        new = initial_state(self._context.now)
         for rule in rules:
             if rule.file.window.mode == "sliding" and not rule.group_by:
-                key = WindowKey(rule.id, (), 0, 0)
-                if self._context.transaction.load(key, AlarmState) is None:
-                    self._keep(rule, key, AlarmState(initial_state(self._context.now)))
+                key = alarm_key(rule.id, ())
+                kept = self._context.transaction.load(key, AlarmState)
+                if kept is not None:
+                    kept = self._advanced(rule, key, kept)
+                    kept.state.is_new = True
+                    kept.state.decided = max(kept.state.decided, new.decided)
+                self._keep(rule, key, kept or AlarmState(new))
 
     def observe(self, rule: Rule, key: WindowKey, match: Match) -> None:
         """Take note of a match; the key is that of the alarm, without a window."""
@@ -70,15 +101,25 @@ class SlidingWindows:
             self._keep(rule, key, kept)
         self._matches.clear()
 
-    def look(self, rule: Rule, key: WindowKey) -> None:
-        """Evaluate an alarm as far as the clock has come."""
+    def look(self, rule: Rule | Correlation | None, key: WindowKey) -> None:
+        """Evaluate an alarm as far as the clock has come; end one that its rule does not have."""
         kept = self._context.transaction.load(key, AlarmState)
         if kept is None:
             self._context.transaction.set_timer(Timer(key, None, None))
-        else:
+        elif isinstance(rule, Rule) and counts_under(rule, key):
             self._keep(rule, key, self._advanced(rule, key, kept))
+        else:
+            if kept.start is not None:
+                self._alerting.alarm_ended(rule, alert_id(self._window(key, kept)))
+            self._context.transaction.drop(key)
 
     def _advanced(self, rule: Rule, key: WindowKey, kept: AlarmState) -> AlarmState:
+        now = self._context.now
+        if kept.state.decided > now + SET_BACK_SECONDS:
+            new = initial_state(now)
+            kept.state = msgspec.structs.replace(
+                new, alarm=kept.state.alarm, since=kept.state.since, detail=kept.state.detail
+            )
         kept.state, transitions = advance(kept.state, self._context.now, rule.file.window)
         for transition in transitions:
             self._follow(rule, key, kept, transition)
@@ -113,6 +154,7 @@ class SlidingWindows:
 
     def _keep(self, rule: Rule, key: WindowKey, kept: AlarmState) -> None:
         self._context.transaction.save(key, kept)
-        self._context.transaction.set_timer(
-            Timer(key, None, next_evaluation(kept.state, rule.file.window))
-        )
+        wall_at: float | None = next_evaluation(kept.state, rule.file.window)
+        if wall_at is None and kept.start is not None:
+            wall_at = self._context.now + LOOK_SECONDS
+        self._context.transaction.set_timer(Timer(key, None, wall_at))
