@@ -52,10 +52,12 @@ class Alerting:
         else:
             raised = [key.start] if breaching else []
             withdrawn = [] if breaching else [key.start]
-            change = Change(raised, withdrawn, regroup(series, raised, withdrawn, quiet))
+            change = regroup(series, raised, withdrawn, quiet)
         for episode in change.absorbed:
             if episode.told is not None:
                 self._tell_end(key, series.period, [episode.told])
+        for episode in change.unheard:
+            self._page_for(rule, key, series, episode)
         self._change(key)
         return change
 
@@ -68,20 +70,47 @@ class Alerting:
         episode = series.episode_of(key.start)
         assert episode is not None  # noqa: S101 - a window that alerts is part of one
         alert, sinks = self._silenced(rule, alert)
-        pages = rule.file.notify != "episode" or episode.told is None or episode.is_resolved
-        episode.is_resolved = False
+        pages = rule.file.notify != "episode" or episode.told is None or episode.is_over
         if sinks and episode.told is None:
             episode.told = key.start
+        # What nobody is told of goes on in silence: to those who know of it the episode is over.
+        episode.is_closed = episode.is_over and not sinks
         self._context.transaction.save_alert(
             alert, sinks, self._context.settings.update_interval, pages=pages
         )
+        self._open(key, series, episode)
+        self._note(Verdict.SUPPRESSED if alert.suppressed else Verdict.RAISED, rule, alert.id)
+        return bool(sinks)
+
+    def _page_for(
+        self, rule: AnyRule, key: WindowKey, series: SeriesState, episode: Episode
+    ) -> None:
+        """Page for an episode of which only updates were sent, of what was withdrawn since."""
+        for start in episode.windows:
+            window = WindowKey(key.rule_id, key.group, start, key.period)
+            alert = self._context.transaction.alert(alert_id(window))
+            if alert is None or alert.suppressed is not None:
+                continue
+            _, sinks = self._silenced(rule, alert)
+            if sinks:
+                self._context.transaction.revise_alert(
+                    Revision(alert.id, "open", pages=True),
+                    sinks,
+                    self._context.settings.update_interval,
+                )
+                episode.told = start
+                self._open(key, series, episode)
+                self._note(Verdict.RAISED, rule, alert.id)
+                return
+
+    def _open(self, key: WindowKey, series: SeriesState, episode: Episode) -> None:
+        """Note that an episode goes on, to be looked at when it can have been quiet."""
+        episode.is_resolved = False
         series.raised_at = self._context.now
         self._context.transaction.set_timer(
             Timer(key.series, None, self._context.now + self._context.settings.quiet)
         )
         self._change(key)
-        self._note(Verdict.SUPPRESSED if alert.suppressed else Verdict.RAISED, rule, alert.id)
-        return bool(sinks)
 
     def alarmed(self, rule: Rule, alert: Alert, *, pages: bool) -> bool:
         """Keep the alert of a sliding window, which no episode holds; return whether it is sent."""
@@ -114,11 +143,17 @@ class Alerting:
         sinks = self._sinks(rule)
         pages = rule.file.notify == "event"
         identity = alert_id(key)
+        episode = None
+        if pages or alert is not None:
+            series = self._load(rule, key)
+            episode = series.episode_of(key.start)
+            if pages and episode is not None:
+                episode.is_closed = False
+                self._open(key, series, episode)
         if alert is None:
             revision = Revision(identity, "open" if pages else None, count, pages)
             self._context.transaction.revise_alert(revision, sinks, interval)
         else:
-            episode = self._load(rule, key).episode_of(key.start)
             is_over = episode is not None and episode.is_resolved
             state: AlertState = "resolved" if is_over and not pages else "open"
             alert = msgspec.structs.replace(alert, state=state)
@@ -192,7 +227,9 @@ class Alerting:
         """Note that an episode is over, and tell those who know of it: once, or of each alert."""
         period = self._series[key.series.identity].period
         each = rule is not None and rule.file.notify != "episode"
-        told = [] if episode.told is None else episode.windows if each else [episode.told]
+        told: Sequence[int] = ()
+        if episode.told is not None and not episode.is_closed:
+            told = episode.windows if each else [episode.told]
         self._tell_end(key, period, told)
         for start in sorted({*episode.windows} - {*told}):
             self._revise(key, start, period, ())

@@ -195,7 +195,8 @@ class SQLiteStore:
             "SELECT body, revision, alerts.state, pages, attempts, delivered_at IS NOT NULL"
             " FROM outbox JOIN alerts ON alerts.id = alert_id"
             " JOIN alert_bodies ON alert_bodies.id = alert_id"
-            " WHERE sink = ? AND outbox.state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?",
+            " WHERE sink = ? AND outbox.state = 'pending' AND due_at <= ?"
+            " ORDER BY due_at, pages DESC LIMIT ?",  # of one moment, first what others update
             sink,
             now,
             limit,

@@ -30,6 +30,7 @@ class Episode(msgspec.Struct):
     `windows` are the retained ones and at least the last one, sorted. `first` is the start of the
     very first, `earlier` and `earlier_count` the number of those not retained, and of the events in
     them. `told` is the window by whose alert receivers know the episode, None where they do not.
+    `is_closed` says that they were told that it is over, though it goes on by what they do not see.
     """
 
     first: int
@@ -38,6 +39,12 @@ class Episode(msgspec.Struct):
     is_resolved: bool = False
     earlier: int = 0
     earlier_count: int = 0
+    is_closed: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is over for those who know of it."""
+        return self.is_resolved or self.is_closed
 
     def end(self, period: int) -> int:
         """Return the first second after its last window."""
@@ -73,13 +80,14 @@ class Series(msgspec.Struct):
 class Change:
     """What a change of a window did.
 
-    Windows that alert since, windows that do so no more, and episodes that receivers know by
-    another name now.
+    Windows that alert since, windows that do so no more, episodes that receivers know by another
+    name now, and those that they do not know any more: what they were told of was withdrawn.
     """
 
-    raised: Sequence[int]
-    withdrawn: Sequence[int]
-    absorbed: Sequence[Episode]
+    raised: Sequence[int] = ()
+    withdrawn: Sequence[int] = ()
+    absorbed: Sequence[Episode] = ()
+    unheard: Sequence[Episode] = ()
 
 
 def set_breaching(
@@ -103,8 +111,8 @@ def set_breaching(
         before = series.alerting & affected
     raised, withdrawn = sorted(alerting - before), sorted(before - alerting)
     if not raised and not withdrawn:
-        return Change((), (), ())
-    return Change(raised, withdrawn, regroup(series, raised, withdrawn, quiet))
+        return Change()
+    return regroup(series, raised, withdrawn, quiet)
 
 
 def _is_alerting(series: Series, start: int, settings: WindowSettings) -> bool:
@@ -119,12 +127,9 @@ def _between(starts: Sequence[int], oldest: int, newest: int) -> Sequence[int]:
 
 
 def regroup(
-    series: Series, raised: Collection[int], withdrawn: Collection[int], quiet: float
-) -> list[Episode]:
-    """Add and take away windows, and form the episodes anew; changes the series.
-
-    Returned are episodes that receivers know and that have become part of others.
-    """
+    series: Series, raised: Sequence[int], withdrawn: Sequence[int], quiet: float
+) -> Change:
+    """Add and take away windows, and form the episodes anew; changes the series."""
     changed = [*raised, *withdrawn]
     reach = series.period + quiet
     old: list[Episode] = []
@@ -135,11 +140,16 @@ def regroup(
         (old if near else untouched).append(episode)
     starts = {start for episode in old for start in episode.windows}
     absorbed: list[Episode] = []
+    unheard: list[Episode] = []
     for windows in _chains(sorted((starts | {*raised}) - {*withdrawn}), series.period, quiet):
         parts = [episode for episode in old if not set(windows).isdisjoint(episode.windows)]
-        untouched.append(_joined(windows, parts, absorbed))
+        episode = _joined(windows, parts, absorbed)
+        untouched.append(episode)
+        known = any(part.told is not None and not part.is_over for part in parts)
+        if known and episode.told is None and not set(windows) & {*raised}:
+            unheard.append(episode)
     series.episodes = sorted(untouched, key=lambda episode: episode.windows[0])
-    return absorbed
+    return Change(raised, withdrawn, absorbed, unheard)
 
 
 def _chains(starts: Iterable[int], period: int, quiet: float) -> list[list[int]]:
@@ -157,13 +167,14 @@ def _joined(windows: list[int], parts: Sequence[Episode], absorbed: list[Episode
     headed = [part for part in parts if part.windows[0] in windows and part.earlier]
     told = [part for part in parts if part.told is not None and _is_in(part, part.told, windows)]
     # Who is in the middle of an incident goes on with it, rather than hear of another one.
-    told.sort(key=lambda part: (part.is_resolved, part.first))
-    absorbed += [part for part in told[1:] if not part.is_resolved]
+    told.sort(key=lambda part: (part.is_over, part.first))
+    absorbed += [part for part in told[1:] if not part.is_over]
     return Episode(
         first=min([windows[0], *(part.first for part in headed)]),
         windows=windows,
         told=told[0].told if told else None,
-        is_resolved=bool(told) and told[0].is_resolved,
+        is_resolved=bool(parts) and all(part.is_resolved for part in parts),
+        is_closed=bool(told) and told[0].is_over,
         earlier=sum(part.earlier for part in headed),
         earlier_count=sum(part.earlier_count for part in headed),
     )
