@@ -170,10 +170,10 @@ class Alerting:
         return True
 
     def withdrawn(self, rule: AnyRule, key: WindowKey) -> None:
-        """Tell sinks that what an alert said is true no more."""
+        """Tell those who know of it that what an alert said is true no more."""
         revision = Revision(alert_id(key), "withdrawn")
         self._context.transaction.revise_alert(
-            revision, self._sinks(rule), self._context.settings.update_interval
+            revision, self._context.settings.sinks, self._context.settings.update_interval
         )
         self._note(Verdict.WITHDRAWN, rule, revision.alert_id)
 
@@ -226,7 +226,7 @@ class Alerting:
     def _end(self, rule: AnyRule | None, key: WindowKey, episode: Episode) -> None:
         """Note that an episode is over, and tell those who know of it: once, or of each alert."""
         period = self._series[key.series.identity].period
-        each = rule is not None and rule.file.notify != "episode"
+        each = self._is_each_told(rule, key, episode.windows[-1], period)
         told: Sequence[int] = ()
         if episode.told is not None and not episode.is_closed:
             told = episode.windows if each else [episode.told]
@@ -236,6 +236,13 @@ class Alerting:
         if rule is not None:
             first = WindowKey(key.rule_id, key.group, episode.first, period)
             self._note(Verdict.RESOLVED, rule, alert_id(first))
+
+    def _is_each_told(self, rule: AnyRule | None, key: WindowKey, start: int, period: int) -> bool:
+        if rule is not None:
+            return rule.file.notify != "episode"
+        window = WindowKey(key.rule_id, key.group, start, period)
+        alert = self._context.transaction.alert(alert_id(window))
+        return alert is not None and alert.notify != "episode"
 
     def _tell_end(self, key: WindowKey, period: int, starts: Sequence[int]) -> None:
         for start in starts:

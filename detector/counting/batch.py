@@ -72,7 +72,7 @@ class Batch:
     def _look(self, key: WindowKey) -> None:
         rule = self._context.rules.get(key.rule_id)
         if is_single(key):
-            self._singles.look(rule, key)
+            self._singles.look(key)
         elif is_alarm(key):
             self._sliding.look(rule, key)
         elif not key.period:

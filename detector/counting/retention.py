@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from detector.alerts.alert import alert_id, refreshed
+from detector.alerts.alert import Alert, alert_id, refreshed
 from detector.counting.alerting import SeriesState
 from detector.counting.context import Clock, Settings
-from detector.state.store import Transaction
+from detector.state.store import Revision, Transaction
 from detector.windows.aligned import WindowKey, WindowState
 from detector.windows.episodes import forget, retire
 
@@ -36,11 +36,31 @@ def expire(transaction: Transaction, keys: Iterable[WindowKey], settings: Settin
                 alert = refreshed(alert, state)
                 transaction.save_alert(alert, (), 0.0, pages=False)
         series = transaction.load(key.series, SeriesState) if alert is not None else None
-        if series is not None and series.period == key.period:
-            retire(series, key.start, 0 if alert is None else alert.count)
+        if alert is not None and series is not None and series.period == key.period:
+            _leave(transaction, key, alert, series, settings)
+            retire(series, key.start, alert.count)
             forget(series, key.end, settings.quiet)
             if series.episodes or series.breaching:
                 transaction.save(key.series, series)
             else:
                 transaction.drop(key.series)
         transaction.drop(key)
+
+
+def _leave(
+    transaction: Transaction, key: WindowKey, alert: Alert, series: SeriesState, settings: Settings
+) -> None:
+    """End the alert of a window that an episode goes on without.
+
+    The alert by which receivers know the episode stays, however long that goes on.
+    """
+    episode = series.episode_of(key.start)
+    if episode is None or episode.is_resolved or key.start == episode.windows[-1]:
+        return
+    each = alert.notify != "episode"
+    if each or key.start != episode.told:
+        sinks = settings.sinks if each else ()
+        transaction.revise_alert(Revision(alert.id, "resolved"), sinks, settings.update_interval)
+    if episode.told is not None and not each:
+        told = alert_id(WindowKey(key.rule_id, key.group, episode.told, key.period))
+        transaction.revise_alert(Revision(told), (), settings.update_interval)

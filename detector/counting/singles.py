@@ -58,13 +58,14 @@ class Singles:
         context.transaction.set_timer(Timer(mark, None, quiet))
         context.told.append(Told(Verdict.RAISED, rule.id, rule.file.level, alert.id))
 
-    def look(self, rule: Rule | Correlation | None, key: WindowKey) -> None:
+    def look(self, key: WindowKey) -> None:
         """Resolve what no more events have come to for the quiet time."""
         context = self._context
         kept = context.transaction.load(key, Single)
         context.transaction.set_timer(Timer(key, None, None))
         if kept is not None:
-            sinks = context.settings.sinks if rule is None or rule.notifies else ()
             context.transaction.revise_alert(
-                Revision(kept.paged, "resolved"), sinks, context.settings.update_interval
+                Revision(kept.paged, "resolved"),
+                context.settings.sinks,
+                context.settings.update_interval,
             )

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from detector.alerts.silence import Silence
+from detector.rules.ruleset import RuleSet
 from detector.state.sqlite import SQLiteStore
 from detector.windows.aligned import Verdict
 from tests.records import NOON, record
 from tests.rules import iam_rule, rule
-from tests.unit.test_alert_life import AVERAGE, HOUR, Life
+from tests.unit.test_alert_life import AVERAGE, DAY, HOUR, SLIDING, Life
 
 
 def silence(start: float, end: float) -> Silence:
@@ -99,3 +100,66 @@ def test_what_was_over_does_not_page_when_a_part_of_it_is_withdrawn(store: SQLit
     assert kinds(life) == ["resolved"]
     life.deliver(record(at=1, n=-90))
     assert kinds(life) == ["resolved"]
+
+
+# Ended.
+
+
+def test_the_end_is_told_though_the_rule_is_staged_by_then(store: SQLiteStore) -> None:
+    life = Life(store, rule(window=AVERAGE))
+    life.deliver(record(at=0, n=9), at=10)
+    life.wait(HOUR)
+    assert kinds(life) == ["raised"]
+    life.pipeline.rules = RuleSet([rule(window=AVERAGE, status="test")])
+    life.deliver(record(at=1, n=-90))
+    (ended,) = life.send()
+    assert (ended.kind, ended.alert.state) == ("resolved", "withdrawn")
+
+
+def test_the_end_of_an_alarm_is_told_though_the_rule_is_staged_by_then(store: SQLiteStore) -> None:
+    life = Life(store, rule(window=SLIDING))
+    life.deliver(record(at=0), record(at=1), at=0)
+    life.wait(60)
+    assert kinds(life) == ["raised"]
+    life.pipeline.rules = RuleSet([rule(window=SLIDING, status="test")])
+    life.wait(HOUR)
+    assert kinds(life) == ["resolved"]
+
+
+def test_each_window_that_paged_is_ended_though_the_rule_is_gone(store: SQLiteStore) -> None:
+    life = Life(store, iam_rule(notify="window"))
+    life.deliver(record(at=0))
+    life.deliver(record(at=300))
+    assert kinds(life) == ["raised", "raised"]
+    life.pipeline.rules = RuleSet([rule(id="another", title="Another rule")])
+    life.wait(HOUR)
+    assert kinds(life) == ["resolved", "resolved"]
+
+
+def kinds_of_an_episode(life: Life, days: int) -> list[str]:
+    """Return what is sent of an episode that goes on for so many days, and then is over."""
+    found = []
+    for at in range(0, days * int(DAY), 900):
+        life.deliver(record(at=at), at=at + 60)
+        if at % 18_000 == 0:
+            life.pipeline.retire(NOON + life.now)
+            life.store.prune(NOON + life.now - 14 * DAY, NOON + life.now)
+        found += kinds(life)
+    life.wait(HOUR)
+    while more := kinds(life):
+        found += more
+    return found
+
+
+def test_each_window_is_ended_of_an_episode_that_is_longer_than_the_retention(
+    store: SQLiteStore,
+) -> None:
+    found = kinds_of_an_episode(Life(store, iam_rule(notify="window")), days=2)
+    assert found.count("raised") == found.count("resolved") == 192
+
+
+def test_an_episode_that_is_longer_than_alerts_are_kept_is_ended(store: SQLiteStore) -> None:
+    life = Life(store, iam_rule())
+    found = kinds_of_an_episode(life, days=16)
+    assert [found.count(kind) for kind in ("raised", "resolved")] == [1, 1]
+    assert "open" not in {alert.state for alert in life.alerts()}
