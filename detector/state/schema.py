@@ -130,6 +130,7 @@ MIGRATIONS: Sequence[str] = (
     DROP TABLE alerts;
     ALTER TABLE kept_alerts RENAME TO alerts;
 
+    -- The revision that was the last to page, 0 where the sink has taken it.
     ALTER TABLE outbox ADD COLUMN pages INTEGER NOT NULL DEFAULT 1;
     UPDATE outbox SET pages = 0 WHERE delivered_at IS NOT NULL;
     """,

@@ -221,13 +221,18 @@ class SQLiteStore:
     def delivered(
         self, sink: str, notification: Notification, now: float, update_interval: float
     ) -> None:
-        """Note that a sink has taken a notification; a newer revision stays pending."""
+        """Note that a sink has taken a notification; a newer revision stays pending.
+
+        So does a page that was put in while an earlier one was on its way: `pages` is the revision
+        that was the last to page, 0 where the sink has taken it.
+        """
         alert = notification.alert
         self._write(
             "UPDATE outbox SET delivered_at = :now, attempts = 0, last_error = NULL,"
-            " pages = pages AND :kind != 'raised',"
+            " pages = iif(:kind = 'raised' AND pages <= :revision, 0, pages),"
             " state = iif(known.revision > :revision OR untold, 'pending', 'delivered'),"
-            " due_at = iif(untold, :now, :now + :interval)"
+            " due_at = iif(untold OR pages > iif(:kind = 'raised', :revision, 0),"
+            "  :now, :now + :interval)"
             " FROM (SELECT id, revision, state != 'open' AND :kind != 'resolved' AS untold"
             "       FROM alerts) AS known"
             " WHERE sink = :sink AND alert_id = :id AND known.id = alert_id",
@@ -510,24 +515,35 @@ class SQLiteTransaction:
                 " made_at = iif(state = 'delivered', :now, made_at),"
                 " due_at = CASE WHEN delivered_at IS NULL THEN due_at WHEN :is_news THEN :now"
                 "  ELSE max(delivered_at + :interval, :now) END,"
-                " pages = pages AND NOT :withdrawn, state = 'pending'"
+                " pages = iif(:withdrawn, 0, pages), state = 'pending'"
                 " WHERE sink = :sink AND alert_id = :id AND state != 'dead'",
                 [{**values, "sink": sink} for sink in sinks],
             )
             return
         self._connection.executemany(
             "INSERT INTO outbox (sink, alert_id, state, due_at, made_at, pages)"
-            " VALUES (?, ?, 'pending', ?, ?, ?) ON CONFLICT (sink, alert_id) DO UPDATE SET"
+            " VALUES (:sink, :id, 'pending', :now, :now,"
+            "  iif(:pages, (SELECT revision FROM alerts WHERE id = :id), 0))"
+            " ON CONFLICT (sink, alert_id) DO UPDATE SET"
             " attempts = iif(state = 'delivered', 0, attempts),"
             " made_at = iif(state = 'delivered', excluded.made_at, made_at),"
             " due_at = CASE WHEN state = 'delivered' AND NOT excluded.pages"
-            "  THEN max(delivered_at + ?, excluded.due_at)"
-            "  WHEN state = 'delivered' OR excluded.pages > pages THEN excluded.due_at"
+            "  THEN max(delivered_at + :interval, excluded.due_at)"
+            "  WHEN state = 'delivered' OR excluded.pages AND NOT pages THEN excluded.due_at"
             "  ELSE due_at END,"
             " pages = max(pages, excluded.pages),"
             " state = iif(state = 'delivered', 'pending', state)"
             " WHERE state = 'delivered' OR excluded.pages > pages",
-            [(sink, alert_id, now, now, pages, update_interval) for sink in sinks],
+            [
+                {
+                    "sink": sink,
+                    "id": alert_id,
+                    "now": now,
+                    "pages": pages,
+                    "interval": update_interval,
+                }
+                for sink in sinks
+            ],
         )
 
     def alert(self, alert_id: str) -> Alert | None:

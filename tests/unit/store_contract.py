@@ -333,6 +333,29 @@ class StoreContract:
         store.delivered("s", only_due(store, 103), 104, 60)
         assert due(store, 10_000) == []
 
+    @pytest.mark.parametrize("first", [True, False], ids=["page", "update"])
+    def test_a_page_that_comes_while_a_message_is_on_its_way_is_due_at_once(
+        self, store: Store, first: bool
+    ) -> None:
+        save(store, ALERT, 100, "s", pages=first)
+        on_its_way = only_due(store, 100)
+        revise(store, 101, pages=True)
+        store.delivered("s", on_its_way, 102, 60)
+        found = only_due(store, 102)
+        assert (found.kind, found.alert.revision) == ("raised", 2)
+        store.delivered("s", found, 103, 60)
+        assert due(store, 10_000) == []
+
+    def test_pages_that_come_while_a_sink_is_down_do_not_hurry_its_next_attempt(
+        self, store: Store
+    ) -> None:
+        save(store, ALERT, 100, "s")
+        store.retry_later("s", only_due(store, 100), 500, "503")
+        revise(store, 101, pages=True)
+        assert store.next_due("s") == 500
+        store.delivered("s", only_due(store, 500), 501, 60)
+        assert due(store, 10_000) == []
+
     def test_an_alert_that_pages_nobody_is_told_as_an_update(self, store: Store) -> None:
         save(store, ALERT, 100, "s", pages=False)
         assert only_due(store, 100) == Notification(saved(ALERT), "updated")
