@@ -1,0 +1,41 @@
+"""What is asked of the state for every delivery and message goes by indexes."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from detector.state.schema import migrate
+from detector.state.sqlite import SQLiteStore
+from tests.records import NOON, record
+from tests.rules import iam_rule
+from tests.unit.test_alert_life import HOUR, Life
+
+
+def test_no_statement_of_every_day_reads_through_a_table() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection, ":memory:")
+    statements: set[str] = set()
+    connection.set_trace_callback(statements.add)
+    with SQLiteStore(connection) as store:
+        life = Life(store, iam_rule(notify="event"))
+        for at in (0, 1, 300):
+            life.deliver(record(at=at))
+            life.send()
+        life.wait(HOUR)
+        (ended, *_) = life.send()
+        store.retry_later("s", ended, NOON, "503")
+        store.bury("s", ended, "400")
+        store.revive("s", NOON)
+        store.next_due("s")
+        store.outbox_counts("s")
+        store.expired(0, 9)
+        connection.set_trace_callback(None)
+        scans = {
+            statement: plan
+            for statement in statements
+            if statement.split()[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}
+            for *_, plan in connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+            if plan.startswith("SCAN") and "CONSTANT" not in plan
+        }
+    assert len(statements) > 15
+    assert scans == {}
