@@ -168,19 +168,25 @@ class Pipeline:
         self._clock = Clock(END_OF_TIME, self._clock.horizon)
         self.advance(self._now + MINUTE)
 
-    def retire(self, now: float) -> None:
-        """Drop the states of windows that are past their retention.
+    def retire(self, now: float) -> Sequence[Told]:
+        """Drop the states of windows that are past their retention; return what became of alerts.
+
+        What waits is decided first: the watermark may have come a long way at once.
 
         Raises:
             StateError: not all of them were dropped.
         """
+        told = self.advance(now)
         self._clock = clock = retained(self._clock, self._settings)
+        with self._store.transaction(now) as transaction:
+            # Also where nothing has changed: what nobody touches for long is dropped.
+            transaction.save(CLOCK, clock)
+        self._kept_clock = clock
         while keys := self._store.expired(clock.horizon, EXPIRED_AT_ONCE):
+            # The clock is kept before: what comes late must not find a window half empty.
             with self._store.transaction(now) as transaction:
-                # Kept before anything goes: what comes late must not find a window half empty.
-                transaction.save(CLOCK, clock)
                 expire(transaction, keys, self._settings)
-            self._kept_clock = clock
+        return told
 
     def _arrival(self, parts: Sequence[Sequence[PayloadMatches]]) -> float:
         times = (event.time for found in parts for part in found for event, _ in part.events)
@@ -224,7 +230,8 @@ class Pipeline:
                 if payload.delivered_at is not None:
                     seen.append(payload.delivered_at)
                 else:
-                    seen += [event.time for event, _ in part.events]
+                    times = (event.time for event, _ in part.events)
+                    seen += [time for time in times if time <= now + AHEAD_SECONDS]
         self._clock = moved(self._clock, seen, now, self._settings.late_after)
 
     def _count(

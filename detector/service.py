@@ -27,6 +27,7 @@ from detector.config import (
     StdoutSinkConfig,
 )
 from detector.config_source import ConfigFile, log_config_reload
+from detector.counting.context import Told
 from detector.endings import Endings
 from detector.errors import DetectorError
 from detector.matching import Limits, Rejection
@@ -214,11 +215,13 @@ class _Service:
     async def _tick(self) -> None:
         """Do what was put off, when its time has come."""
         while True:
-            told = await self._state.call(lambda _: self._pipeline.advance(self._clock.now()))
-            self._metrics.told(told)
-            if told:
-                self._wake_outboxes()
+            self._tell(await self._state.call(lambda _: self._pipeline.advance(self._clock.now())))
             await asyncio.sleep(TICK_SECONDS)
+
+    def _tell(self, told: Sequence[Told]) -> None:
+        self._metrics.told(told)
+        if told:
+            self._wake_outboxes()
 
     def _wake_outboxes(self) -> None:
         for outbox in self._outboxes:
@@ -231,14 +234,15 @@ class _Service:
 
     async def _prune(self) -> None:
         while True:
-            await self._state.call(self._forget_the_past)
+            self._tell(await self._state.call(self._forget_the_past))
             await asyncio.sleep(PRUNE_SECONDS)
 
-    def _forget_the_past(self, store: Store) -> None:
+    def _forget_the_past(self, store: Store) -> Sequence[Told]:
         now = self._clock.now()
-        self._pipeline.retire(now)
+        told = self._pipeline.retire(now)
         ahead = self._pipeline.watermark + self._config.windows.retention_seconds
         store.prune(now - self._config.state.retention_seconds, ahead)
+        return told
 
     async def _watch_files(self) -> None:
         """Read configuration and rules again: when told to, or changed and come to rest."""

@@ -58,7 +58,7 @@ _DUE_TIMERS = (
     " SELECT rule_id, group_key, start, period, event_at, wall_at FROM timers WHERE wall_at <= ?"
     " ORDER BY wall_at, event_at, rule_id, group_key, start LIMIT ?"
 )
-"""As a rule nothing is due. With OR in place of UNION SQLite goes through all timers to find out."""
+"""As a rule nothing is due; with OR in place of UNION SQLite goes through all timers to see it."""
 
 _KEY = "rule_id = ? AND group_key = ? AND start = ? AND period = ?"
 

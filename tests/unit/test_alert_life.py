@@ -339,6 +339,36 @@ def test_a_file_name_from_the_future_moves_nobody_elses_time(life: Life) -> None
     assert not life.alerts()[0].beyond_retention
 
 
+def test_what_waits_is_decided_before_it_is_past_its_retention(store: SQLiteStore) -> None:
+    life = Life(store, rule(window=AVERAGE))
+    life.deliver(record(at=0, n=9), at=10)
+    life.deliver(record("GetUser"), at=3 * DAY)
+    told = life.pipeline.retire(NOON + life.now)
+    assert [item.verdict for item in told] == [Verdict.RAISED]
+    assert life.sent() == [("raised", "12:00", 1)]
+
+
+def test_an_event_from_the_future_in_a_file_without_a_time_does_not_move_the_watermark(
+    life: Life,
+) -> None:
+    life.pipeline.process([delivery(record(at=400 * DAY), record(at=0))], NOON + 5 * DAY)
+    assert life.pipeline.watermark == NOON - 900
+
+
+def test_what_is_not_retained_any_more_is_not_after_weeks_of_silence_and_a_restart(
+    store: SQLiteStore,
+) -> None:
+    life = Life(store)
+    life.deliver(record("GetUser"), at=3 * DAY)
+    for _ in range(20):
+        life.wait(DAY)
+        life.pipeline.retire(NOON + life.now)
+        store.prune(NOON + life.now - 14 * DAY, NOON + life.now)
+    again = Life(store)
+    again.deliver(record(at=0), at=life.now)
+    assert again.alerts()[0].beyond_retention
+
+
 # What is one event.
 
 
