@@ -69,7 +69,7 @@ class Alerting:
             self.turn(rule, key, breaching=True, settings=None)
         episode = series.episode_of(key.start)
         assert episode is not None  # noqa: S101 - a window that alerts is part of one
-        alert, sinks = self._silenced(rule, alert)
+        alert, sinks = self.silenced(rule, alert)
         pages = rule.file.notify != "episode" or episode.told is None or episode.is_over
         if sinks and episode.told is None:
             episode.told = key.start
@@ -91,7 +91,7 @@ class Alerting:
             alert = self._context.transaction.alert(alert_id(window))
             if alert is None or alert.suppressed is not None:
                 continue
-            _, sinks = self._silenced(rule, alert)
+            _, sinks = self.silenced(rule, alert)
             if sinks:
                 self._context.transaction.revise_alert(
                     Revision(alert.id, "open", pages=True),
@@ -114,7 +114,7 @@ class Alerting:
 
     def alarmed(self, rule: Rule, alert: Alert, *, pages: bool) -> bool:
         """Keep the alert of a sliding window, which no episode holds; return whether it is sent."""
-        alert, sinks = self._silenced(rule, alert)
+        alert, sinks = self.silenced(rule, alert)
         pages = pages or rule.file.notify == "event"
         self._context.transaction.save_alert(
             alert, sinks, self._context.settings.update_interval, pages=pages
@@ -162,7 +162,7 @@ class Alerting:
 
     def suppressed(self, rule: AnyRule, alert: Alert) -> bool:
         """Return whether an alert is still kept from being sent; keep it as it is now if so."""
-        alert, _ = self._silenced(rule, alert)
+        alert, _ = self.silenced(rule, alert)
         if alert.suppressed is None:
             return False
         self._context.transaction.save_alert(alert, (), 0.0, pages=False)
@@ -282,7 +282,7 @@ class Alerting:
     def _sinks(self, rule: AnyRule) -> Sequence[str]:
         return self._context.settings.sinks if rule.notifies else ()
 
-    def _silenced(self, rule: AnyRule, alert: Alert) -> tuple[Alert, Sequence[str]]:
+    def silenced(self, rule: AnyRule, alert: Alert) -> tuple[Alert, Sequence[str]]:
         """Return an alert with the silence that suppresses it, and who is told of it."""
         silence = self._silence(rule, alert)
         if silence is None:

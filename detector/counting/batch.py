@@ -24,7 +24,7 @@ class Batch:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._alerting = Alerting(context)
-        self._singles = Singles(context)
+        self._singles = Singles(context, self._alerting)
         self._aligned = AlignedWindows(context, self._alerting)
         self._sliding = SlidingWindows(context, self._alerting)
         self._correlations = Correlations(context, self._alerting, self._singles)

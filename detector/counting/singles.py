@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from detector.alerts.alert import alert_id, build_single_alert
+from detector.counting.alerting import Alerting
 from detector.counting.context import Context, Told
 from detector.rules.correlation import Correlation
 from detector.rules.rule import Rule
@@ -33,8 +34,9 @@ def is_single(key: WindowKey) -> bool:
 class Singles:
     """Makes an alert of each event that is older than the windows retained."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, alerting: Alerting) -> None:
         self._context = context
+        self._alerting = alerting
 
     def observe(self, rule: Rule | Correlation, key: WindowKey, observation: Observation) -> None:
         """Raise the alert of one event."""
@@ -45,18 +47,22 @@ class Singles:
         mark = msgspec.structs.replace(key, period=-key.period)
         kept = context.transaction.load(mark, Single)
         alert = msgspec.structs.replace(alert, dedup_key=alert_id(key))
+        alert, sinks = self._alerting.silenced(rule, alert)
         context.transaction.save_alert(
             alert,
-            context.settings.sinks if rule.notifies else (),
+            sinks,
             context.settings.update_interval,
             pages=kept is None or rule.file.notify == "event",
         )
+        verdict = Verdict.SUPPRESSED if alert.suppressed else Verdict.RAISED
+        context.told.append(Told(verdict, rule.id, rule.file.level, alert.id))
+        if not sinks:
+            return  # nobody has been paged: the next one may
         single = kept or Single(alert.id)
         single.count += 1
         context.transaction.save(mark, single)
         quiet = context.now + context.settings.quiet + context.settings.late_after
         context.transaction.set_timer(Timer(mark, None, quiet))
-        context.told.append(Told(Verdict.RAISED, rule.id, rule.file.level, alert.id))
 
     def look(self, key: WindowKey) -> None:
         """Resolve what no more events have come to for the quiet time."""

@@ -486,6 +486,18 @@ def test_the_first_window_after_a_silence_pages_though_its_episode_began_in_it(
     assert second.dedup_key == second.id
 
 
+def test_an_event_beyond_the_retention_is_silenced_as_it_would_have_been_before(
+    store: SQLiteStore,
+) -> None:
+    life = Life(store, silences=[silence(4)])
+    life.deliver(record("GetUser"), at=3 * DAY)
+    life.pipeline.retire(NOON + life.now)
+    assert life.deliver(record(at=0)) == [Verdict.SUPPRESSED]
+    assert life.send() == []
+    assert life.deliver(record(at=241)) == [Verdict.RAISED]
+    assert [item.kind for item in life.send()] == ["raised"]
+
+
 def test_another_account_is_not_silenced(store: SQLiteStore) -> None:
     life = Life(store, silences=[silence(5)])
     assert life.deliver(record(recipientAccountId="444455556666")) == [Verdict.RAISED]
