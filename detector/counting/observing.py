@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import msgspec
@@ -16,6 +17,10 @@ from detector.rules.values import MISSING, is_number, number_of
 from detector.windows.aligned import GroupValue, Observation
 from detector.windows.correlated import Value
 from detector.windows.statistic import Sample
+
+MAX_GROUP_CHARACTERS = 512
+"""A longer value is cut, and told apart by a digest: whoever may choose a field that a rule groups
+by must not choose how much room each window, timer and alert of it takes."""
 
 
 def observation_of(event: Event, late_after: float) -> Observation:
@@ -40,13 +45,21 @@ def group_of(rule: Rule, event: Event) -> tuple[GroupValue, ...]:
 
 
 def group_value(event: Event, selector: Selector) -> GroupValue:
-    """Return a field's value; of an object or a list its JSON, None where there is none."""
+    """Return a field's value; of an object or a list its JSON, None where there is none.
+
+    Long texts are cut.
+    """
     value = dict_getter(selector)(event.record)
     if value is MISSING:
         return None
-    if value is None or isinstance(value, (str, int, float)):
+    if value is None or isinstance(value, (int, float)):
         return value
-    return msgspec.json.encode(value, order="deterministic").decode()
+    if not isinstance(value, str):
+        value = msgspec.json.encode(value, order="deterministic").decode()
+    if len(value) <= MAX_GROUP_CHARACTERS:
+        return value
+    digest = hashlib.blake2b(value.encode(), digest_size=16).hexdigest()
+    return f"{value[:MAX_GROUP_CHARACTERS]}~{digest}"
 
 
 def sample_of(rule: Rule, event: Event) -> Sample:

@@ -35,10 +35,11 @@ def expire(transaction: Transaction, keys: Iterable[WindowKey], settings: Settin
             if state is not None:
                 alert = refreshed(alert, state)
                 transaction.save_alert(alert, (), 0.0, pages=False)
-        series = transaction.load(key.series, SeriesState) if alert is not None else None
-        if alert is not None and series is not None and series.period == key.period:
-            _leave(transaction, key, alert, series, settings)
-            retire(series, key.start, alert.count)
+        series = transaction.load(key.series, SeriesState)
+        if series is not None and series.period == key.period:
+            if alert is not None:
+                _leave(transaction, key, alert, series, settings)
+            retire(series, key.start, 0 if alert is None else alert.count)
             forget(series, key.end, settings.quiet)
             if series.episodes or series.breaching:
                 transaction.save(key.series, series)

@@ -318,7 +318,9 @@ class SQLiteStore:
             self._groups.clear()
             connection.execute(
                 "DELETE FROM groups WHERE NOT EXISTS (SELECT 1 FROM windows"
-                " WHERE windows.rule_id = groups.rule_id AND windows.group_key = groups.group_key)"
+                " WHERE windows.rule_id = groups.rule_id AND windows.group_key = groups.group_key"
+                # What is known of all windows together outlives them, and takes no place.
+                " AND NOT (windows.start = 0 AND windows.period = 0))"
             )
             connection.execute("DELETE FROM quarantine WHERE touched_at < ?", (before,))
             connection.execute(

@@ -10,6 +10,7 @@ import pytest
 
 from detector.alerts.alert import Alert
 from detector.alerts.silence import Silence
+from detector.counting.alerting import SeriesState
 from detector.counting.context import MAX_GROUPS_PER_RULE
 from detector.counting.current import current, current_alerts
 from detector.pipeline import Pipeline, Settings
@@ -17,7 +18,7 @@ from detector.rules.rule import Rule
 from detector.rules.ruleset import RuleSet
 from detector.state.sqlite import SQLiteStore
 from detector.state.store import Notification
-from detector.windows.aligned import Verdict
+from detector.windows.aligned import Verdict, WindowKey
 from tests.records import ACCOUNT, NOON, delivery, record
 from tests.rules import iam_rule, rule
 
@@ -437,6 +438,40 @@ def test_groups_beyond_the_cap_are_counted_together_and_the_alert_says_so(
     life.deliver(record(at=600, recipientAccountId="1"), record(at=600, recipientAccountId="9"))
     assert [alert.overflow for alert in life.alerts()].count(True) == 2
     assert MAX_GROUPS_PER_RULE == 10_000
+
+
+def test_a_group_that_has_alerted_takes_no_place_when_its_windows_are_not_retained_any_more(
+    store: SQLiteStore,
+) -> None:
+    life = Life(store, iam_rule(), max_groups=1)
+    life.deliver(record(at=0, recipientAccountId="1"), at=60)
+    life.deliver(record("GetUser"), at=3 * DAY)
+    life.pipeline.retire(NOON + life.now)
+    store.prune(NOON + life.now - 14 * DAY, NOON + life.now)
+    life.deliver(record(at=3 * DAY, recipientAccountId="2"))
+    assert [alert.overflow for alert in life.alerts()] == [False, False]
+
+
+def test_a_long_value_makes_no_long_key_and_is_told_apart(store: SQLiteStore) -> None:
+    life = Life(store, rule(window={"group_by": ["userAgent", "requestParameters"]}))
+    values = ["x" * 1_000_000, "x" * 1_000_000 + "y"]
+    for value in values * 2:
+        life.deliver(record(at=0, userAgent=value, requestParameters=[value]))
+    assert [alert.count for alert in life.alerts()] == [2, 2]
+    assert all(len(str(alert.group)) < 2000 for alert in life.alerts())
+
+
+def test_windows_that_breach_without_an_alert_are_forgotten_with_their_retention(
+    store: SQLiteStore,
+) -> None:
+    made = iam_rule(window={"evaluation_periods": 3, "group_by": ()})
+    life = Life(store, made)
+    for at in range(0, 3 * int(DAY), 1200):
+        life.deliver(record(at=at), at=at + 60)
+        life.pipeline.retire(NOON + life.now)
+    series = store.load(WindowKey(made.id, (), 0, 0), SeriesState)
+    assert series is not None
+    assert len(series.breaching) < 80  # a day of them
 
 
 # Silences.
