@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -46,6 +46,7 @@ class Alerting:
         Returned is what alerts since, and what does no more; without `settings` the window itself.
         """
         series = self._load(rule, key)
+        known_as = _known_as(series)
         quiet = self._context.settings.quiet
         if settings is not None:
             change = set_breaching(series, key.start, breaching, settings, quiet)
@@ -58,8 +59,21 @@ class Alerting:
                 self._tell_end(key, series.period, [episode.told])
         for episode in change.unheard:
             self._page_for(rule, key, series, episode)
+        self._renamed(key, series, known_as)
         self._change(key)
         return change
+
+    def _renamed(
+        self, key: WindowKey, series: SeriesState, known_as: Mapping[int, int | None]
+    ) -> None:
+        """Make another revision of alerts that go by another name now: no copy is like it."""
+        if not known_as:
+            return
+        now_as = {start: item.told for item in series.episodes for start in item.windows}
+        for start, told in known_as.items():
+            if told is not None and start in now_as and now_as[start] != told:
+                window = WindowKey(key.rule_id, key.group, start, series.period)
+                self._context.transaction.revise_alert(Revision(alert_id(window)), (), 0.0)
 
     def raised(self, rule: AnyRule, key: WindowKey, alert: Alert) -> bool:
         """Keep a new alert and tell sinks; return whether they are."""
@@ -310,3 +324,10 @@ class Alerting:
 
     def _note(self, verdict: Verdict, rule: AnyRule, identity: str) -> None:
         self._context.told.append(Told(verdict, rule.id, rule.file.level, identity))
+
+
+def _known_as(series: Series) -> dict[int, int | None]:
+    """Return by which window receivers know the episode of each, where there are several."""
+    if len(series.episodes) < 2:  # noqa: PLR2004 - one cannot be renamed
+        return {}
+    return {start: episode.told for episode in series.episodes for start in episode.windows}

@@ -210,6 +210,8 @@ def test_two_incidents_that_a_late_window_makes_one_go_on_as_one(life: Life) -> 
     life.deliver(record(at=900))
     found = {item.alert.id: (item.kind, life.now_of(item).dedup_key) for item in life.send()}
     (_, middle, _) = life.alerts()
+    # What was sent under the second one's key is another revision under the first one's.
+    assert life.alerts()[2].revision == 3
     # The end of the second incident is told under its own key: the first one goes on.
     assert found == {middle.id: ("updated", first.id), second.id: ("resolved", second.id)}
     assert [alert.state for alert in life.alerts()] == ["open", "open", "resolved"]
