@@ -38,8 +38,8 @@ bench: $(VENV)/dev.stamp  ## measure a replay, what rules cost, and a storm of m
 	@$(BIN)/python -m benchmarks.storm --events 100000
 	@$(BIN)/python -m benchmarks.storm --events 100000 --groups 1
 
-faults: $(VENV)/dev.stamp  ## kill the service again and again: the long form of the fault tests
-	@DETECTOR_KILLS=$${DETECTOR_KILLS:-200} $(BIN)/python -m pytest tests/faults -m faults -s
+faults: $(VENV)/dev.stamp  ## kill the service hundreds of times: the long form of the fault tests
+	@DETECTOR_KILLS=$${DETECTOR_KILLS:-200} $(BIN)/python -m pytest tests/faults -m faults $(PYTEST_ARGS)
 
 # atheris has wheels for few platforms, so that it is no requirement.
 FUZZ_SECONDS ?= 60

@@ -130,11 +130,14 @@ class Trail:
         while messages := self.sqs.receive_message(
             QueueUrl=self._inbox, MaxNumberOfMessages=10
         ).get("Messages"):
-            for message in messages:
-                alerts.append(json.loads(message["Body"]))
-                self.sqs.delete_message(
-                    QueueUrl=self._inbox, ReceiptHandle=message["ReceiptHandle"]
-                )
+            alerts += [json.loads(message["Body"]) for message in messages]
+            self.sqs.delete_message_batch(
+                QueueUrl=self._inbox,
+                Entries=[
+                    {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
+                    for index, message in enumerate(messages)
+                ],
+            )
         return alerts
 
     def _arn(self, queue_url: str) -> str:

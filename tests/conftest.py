@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from detector.state.sqlite import SQLiteStore
+from tests.aws import Trail, moto_server
 
 # Shared machines pause at any moment, so no example is judged by its time; and CI must find the
 # same on the same commit.
@@ -25,6 +26,18 @@ def reference() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no reference data in {folder}; DETECTOR_REFERENCE names another folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host and port of a moto server, which stands for AWS."""
+    with moto_server(tmp_path_factory.mktemp("moto")) as host:
+        yield host
+
+
+@pytest.fixture
+def trail(moto: str) -> Trail:
+    return Trail(moto)
 
 
 @pytest.fixture

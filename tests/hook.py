@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +21,8 @@ class Hook(ThreadingHTTPServer):
         """The alert's id of each request, and the status it was given."""
         self.last: dict[str, dict[str, Any]] = {}
         """The latest form of each alert, by its id."""
+        self.take: Callable[[dict[str, Any]], object] = lambda _: None
+        """Is given each alert as it comes."""
         self.is_open = threading.Event()
         self.is_open.set()
         self.url = f"http://127.0.0.1:{self.server_port}/hook"
@@ -52,6 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         status = self.server.statuses.pop(0) if self.server.statuses else self.server.then
         self.server.received.append((alert["id"], status))
         self.server.last[alert["id"]] = alert
+        self.server.take(alert)
         self.server.is_open.wait()
         with suppress(ConnectionError):  # the sender may have been killed meanwhile
             self.send_response(status)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,11 +23,22 @@ from tests.waiting import wait_for
 
 T = TypeVar("T")
 
+DETECTOR = ("-m", "detector")
+
 
 class Service:
-    """A running `detector run`. Standard output and error go to files in the folder."""
+    """A running `detector run`. Standard output and error go to files in the folder.
 
-    def __init__(self, folder: Path, config: dict[str, Any], env: dict[str, str]) -> None:
+    `program` is what Python runs in place of `-m detector`, with the same arguments.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        env: dict[str, str],
+        program: Sequence[str] = DETECTOR,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = {"telemetry": {"port": 0}, **config}
         path = folder / "detector.yaml"
@@ -36,7 +47,7 @@ class Service:
         self._err = folder / "err.jsonl"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "detector", "run", "--config", str(path)],
+                [sys.executable, *program, "run", "--config", str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -126,10 +137,13 @@ def _written(sample: Sample) -> str:
 
 @contextmanager
 def running(
-    folder: Path, config: dict[str, Any], env: dict[str, str] | None = None
+    folder: Path,
+    config: dict[str, Any],
+    env: dict[str, str] | None = None,
+    program: Sequence[str] = DETECTOR,
 ) -> Iterator[Service]:
     """Run a service; nothing that it prints may be a traceback."""
-    service = Service(folder, config, env or {})
+    service = Service(folder, config, env or {}, program)
     try:
         yield service
     finally:

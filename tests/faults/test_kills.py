@@ -1,123 +1,94 @@
 """SIGKILL at any moment: no alert is lost, and none is repeated but under its own id."""
 
+import itertools
 import json
-import os
-import random
-from collections.abc import Iterator
-from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from detector.counting.current import current_alerts
 from detector.pipeline import Settings
 from detector.replay import replay
-from detector.rules.loader import shipped_rules
 from detector.rules.ruleset import RuleSet
 from detector.state.sqlite import SQLiteStore
-from tests.aws import CREDENTIALS, Trail, moto_server
+from tests.aws import CREDENTIALS, Trail
+from tests.faults import dying_service
+from tests.faults.campaign import by_folder, by_queue
+from tests.faults.conftest import KILLS, Figures
+from tests.faults.tearing import How, Tearing
+from tests.faults.traffic import IAM_RULE
 from tests.hook import Hook
-from tests.records import record, zipped_log_file
-from tests.service_process import Service, running
-from tests.waiting import pause
+from tests.service_process import running
 
 pytestmark = pytest.mark.faults
 
-KILLS = int(os.environ.get("DETECTOR_KILLS", "8"))
-FILES_A_ROUND = 15
-UPDATE_INTERVAL = 0.1
-IAM_RULE = shipped_rules() / "cis" / "iam_policy_changes.yml"
+TEARS: list[tuple[str, How, int]] = [
+    ("*-wal", "before", 150),
+    ("*-wal", "half", 150),
+    ("*-wal", "power", 150),
+    ("*.sqlite3", "before", 60),
+    ("*.sqlite3", "half", 60),
+]
+"""Files, how the process ends at a call that writes or synchronises one, and up to which call."""
+
+LINGER = [0.0, 0.3]
+"""Seconds that a thread stands at a step before the process ends. In 0.3 the other threads do what
+they could wrongly do: delete a message of which nothing is committed yet, for one."""
 
 
-@pytest.fixture(scope="module")
-def rules() -> RuleSet:
-    return RuleSet.load(IAM_RULE)
-
-
-def write_round(folder: Path, chance: random.Random, events: list[dict[str, Any]]) -> None:
-    """Write log files of new events, and of second copies of earlier ones."""
-    for _ in range(FILES_A_ROUND):
-        new = [
-            record(
-                chance.choice(["PutUserPolicy", "CreatePolicy", "GetUser"]),
-                at=chance.randrange(86_400),
-                recipientAccountId=chance.choice(["111122223333", "444455556666"]),
-            )
-            for _ in range(chance.randint(1, 6))
-        ]
-        copies = chance.sample(events, min(len(events), chance.randint(0, 3)))
-        events += new
-        name = f"{len(list(folder.iterdir())):05d}.json.gz"
-        (folder / name).write_bytes(zipped_log_file(*new, *copies))
-
-
-def kill_somewhere(service: Service, hook: Hook, chance: random.Random) -> None:
-    """Kill at once, in the middle of the work, or while a receiver holds an alert."""
-    moment = chance.choice(["soon", "working", "sending"])
-    if moment == "soon":
-        pause(chance.uniform(0, 1.0))
-    elif moment == "working":
-        assert service.address
-        pause(chance.uniform(0, 0.15))
-    else:
-        hook.is_open.clear()
-        before = len(hook.received)
-        service.wait_until(lambda: len(hook.received) > before)
-    service.kill()
-    hook.is_open.set()
-
-
-def test_kills_at_any_moment_lose_no_alert_and_count_no_event_twice(
-    tmp_path: Path, rules: RuleSet
+def test_kills_among_messages_lose_no_alert_and_count_no_event_twice(
+    trail: Trail, tmp_path: Path, figures: Figures
 ) -> None:
-    chance = random.Random(7)  # noqa: S311
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    events: list[dict[str, Any]] = []
     with Hook() as hook:
-        config = {
-            "sources": [
-                {"type": "directory", "path": "logs", "settle_seconds": 0, "poll_seconds": 0.02}
-            ],
-            "sinks": [{"type": "webhook", "url": hook.url}],
-            "rules": [str(IAM_RULE)],
-            "alerts": {"update_interval_seconds": UPDATE_INTERVAL},
-        }
+        campaign = by_queue(tmp_path, trail, hook, seed=7)
         for _ in range(KILLS):
-            write_round(logs, chance, events)
-            with running(tmp_path, config) as service:
-                kill_somewhere(service, hook, chance)
-        expected = {alert.id: alert for alert in replay(rules, [logs], Settings()).alerts}
-        with running(tmp_path, config) as service:
-            service.wait_until(lambda: hook.counts() == counts(expected.values()))
-            assert service.stop() == 0
-    with SQLiteStore.open(tmp_path / "state" / "detector.sqlite3") as store:
-        assert counts(current_alerts(store)) == counts(expected.values())
-        kept = {alert.id: alert.event_ids for alert in current_alerts(store)}
-        assert kept == {alert.id: alert.event_ids for alert in expected.values()}
+            campaign.kill_at_random()
+        figures(campaign.figures(campaign.finish()))
 
 
-def counts(alerts: Any) -> dict[str, int]:
-    return {alert.id: alert.count for alert in alerts}
-
-
-@pytest.fixture
-def trail(tmp_path: Path) -> Iterator[Trail]:
-    with moto_server(tmp_path) as host:
-        yield Trail(host)
-
-
-@pytest.mark.parametrize("kill_after", [200, 1200, 2200])
-def test_a_kill_among_the_messages_of_the_real_logs_loses_no_alert(
-    trail: Trail, tmp_path: Path, rules: RuleSet, reference: Path, kill_after: int
+def test_kills_among_files_lose_no_alert_and_count_no_event_twice(
+    tmp_path: Path, figures: Figures
 ) -> None:
+    with Hook() as hook:
+        campaign = by_folder(tmp_path, hook, seed=7)
+        for _ in range(max(1, KILLS // 3)):
+            campaign.kill_at_random()
+        figures(campaign.figures(campaign.finish()))
+
+
+def test_kills_at_every_step_lose_no_alert_and_count_no_event_twice(
+    trail: Trail, tearing: Tearing, tmp_path: Path, figures: Figures
+) -> None:
+    with Hook() as hook:
+        campaign = by_queue(tmp_path, trail, hook, seed=8)
+        chance = campaign.chance
+        times = max(1, KILLS // 10)
+        deaths: list[tuple[str, dict[str, str], tuple[str, ...]]] = []
+        often_checkpointed = dying_service.__file__, dying_service.OFTEN_CHECKPOINTED, "1", "0"
+        for step, most in dying_service.STEPS.items():
+            for linger in itertools.islice(itertools.cycle(LINGER), times):
+                arguments = step, str(chance.randint(1, most)), str(linger)
+                deaths.append((step, {}, (dying_service.__file__, *arguments)))
+        for pattern, how, most in TEARS:
+            for linger in itertools.islice(itertools.cycle(LINGER), times):
+                torn = tearing.at(pattern, chance.randint(1, most), how, linger)
+                deaths.append((f"{how} {pattern}", torn, often_checkpointed))
+        chance.shuffle(deaths)
+        for moment, env, program in deaths:
+            campaign.kill_by_itself(moment, env, program)
+        figures(campaign.figures(campaign.finish()))
+
+
+def test_a_kill_among_the_messages_of_the_real_logs_loses_no_alert(
+    trail: Trail, tmp_path: Path, reference: Path
+) -> None:
+    kill_after = 1200
     logs = reference / "data" / "real-logs" / "CloudTrail"
-    expected = {alert.id for alert in replay(rules, [logs], Settings()).alerts}
+    expected = {alert.id for alert in replay(RuleSet.load(IAM_RULE), [logs], Settings()).alerts}
     assert len(expected) == 7
     paths = sorted(logs.glob("*.json"))
     sizes = [len(json.loads(path.read_bytes())["Records"]) for path in paths]
-    first = next(n for n, size in enumerate(accumulate(sizes), 1) if size >= kill_after)
+    first = next(n for n, size in enumerate(itertools.accumulate(sizes), 1) if size >= kill_after)
     for path in paths[:first]:
         trail.put(path.name, path.read_bytes())
     config = {**trail.config(visibility_timeout_seconds=6), "rules": [str(IAM_RULE)]}

@@ -7,8 +7,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,52 @@ def test_a_state_that_another_process_has_locked_is_not_run_on(config: Path, sta
     assert "database is locked; end the other program that has it open" in said
 
 
+def folder_of_logs(folder: Path) -> dict[str, Any]:
+    """Make a folder for logs, and return a configuration that reads it."""
+    (folder / "logs").mkdir()
+    source = {"type": "directory", "path": "logs", "settle_seconds": 0.01, "poll_seconds": 0.05}
+    return {"sources": [source], "state": {"path": "state.sqlite3"}}
+
+
+@contextmanager
+def work_behind_a_lock(service: Service, folder: Path) -> Iterator[None]:
+    """Deliver a log file while the state cannot be written, as an operator's transaction does."""
+    service.wait_until(lambda: service.get("/readyz")[0] == 200)
+    with closing(sqlite3.connect(folder / "state.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        (folder / "logs" / "a.json").write_bytes(log_file(record()))
+        yield
+        assert service.alerts == []
+        other.execute("ROLLBACK")
+
+
+def assert_counted_once(service: Service) -> None:
+    service.wait_until(lambda: service.alerts)
+    assert [alert["count"] for alert in service.alerts] == [1]
+    assert service.stop() == 0
+
+
+def test_a_state_that_is_locked_for_a_moment_holds_work_up_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path, folder_of_logs(tmp_path)) as service:
+        with work_behind_a_lock(service, tmp_path):
+            service.wait_until(lambda: service.metrics()["detector_in_hand_bytes"])
+        assert_counted_once(service)
+
+
+def test_a_state_that_stays_locked_ends_the_service_and_the_next_start_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    settings = folder_of_logs(tmp_path)
+    with running(tmp_path, settings) as service, work_behind_a_lock(service, tmp_path):
+        assert service.process.wait(60) == 1
+        failed = [line for line in service.log if line["event"] == "failed for good"]
+        assert "database is locked; end the other program" in failed[0]["error"]
+    with running(tmp_path, settings) as service:
+        assert_counted_once(service)
+
+
 def test_a_running_service_can_be_looked_at_but_its_state_not_rewritten(config: Path) -> None:
     folder = config.parent
     settings: dict[str, Any] = {
@@ -244,17 +290,13 @@ def test_what_cannot_be_committed_is_not_acknowledged_to_the_queue(
 
 
 def test_what_cannot_be_committed_is_read_again_from_its_folder(tmp_path: Path) -> None:
-    (tmp_path / "logs").mkdir()
-    source = {"type": "directory", "path": "logs", "settle_seconds": 0.01, "poll_seconds": 0.05}
-    settings: dict[str, Any] = {"sources": [source], "state": {"path": "state.sqlite3"}}
+    settings = folder_of_logs(tmp_path)
     with running(tmp_path, settings) as service:
         service.wait_until(lambda: service.get("/readyz")[0] == 200)
         fill_disk(service, tmp_path / "state.sqlite3")
         (tmp_path / "logs" / "a.json").write_bytes(log_file(record()))
         assert_failed_for_good(service)
     with running(tmp_path, settings) as service:
-        service.wait_until(lambda: service.alerts)
-        assert [alert["count"] for alert in service.alerts] == [1]
-        assert service.stop() == 0
+        assert_counted_once(service)
     with suppress(FileNotFoundError):
         assert not (tmp_path / "state.sqlite3-wal").stat().st_size
