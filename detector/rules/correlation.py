@@ -99,6 +99,8 @@ class CorrelationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
             raise ValueError("rules is empty: name at least one")
         if len(set(self.rules)) != len(self.rules):
             raise ValueError("rules names a rule twice")
+        if len(set(self.group_by)) != len(self.group_by):
+            raise ValueError("group-by names a field twice")
         if self.seconds is None:
             raise ValueError(
                 "timespan is a number and s, m, h or d, as 90m, of at most"

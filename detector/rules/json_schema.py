@@ -349,6 +349,7 @@ _REFINEMENTS: dict[tuple[type, str], Schema] = {
     (WindowSettings, "datapoints_to_alarm"): {"minimum": 1},
     (WindowSettings, "group_by"): {"uniqueItems": True},
     (CorrelationSettings, "rules"): {"minItems": 1, "uniqueItems": True},
+    (CorrelationSettings, "group-by"): {"uniqueItems": True},
     (CorrelationSettings, "timespan"): {"pattern": _timespans()},
     (Threshold, "percentile"): {"minimum": 0, "maximum": 100},
     (FilterFile, "title"): _NOT_BLANK,

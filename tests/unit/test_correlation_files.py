@@ -422,6 +422,7 @@ def test_a_title_stands_for_an_id_that_is_missing(tmp_path: Path) -> None:
         ({"rules": []}, "rules is empty: name at least one"),
         ({"rules": ["a", "a"]}, "rules names a rule twice"),
         ({"rules": "a"}, "correlation.rules must be a list"),
+        ({"group-by": ["awsRegion", "awsRegion"]}, "group-by names a field twice"),
         ({"rules": [7]}, "correlation.rules[0] must be a string"),
         ({"timespan": ...}, "correlation.timespan is missing"),
         ({"timespan": 300}, "correlation.timespan must be a string"),
