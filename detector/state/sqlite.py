@@ -14,28 +14,29 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO, Self
 
-import msgspec
-
-from detector.alerts.alert import Alert, AlertState
-from detector.alerts.text import NotificationKind
+from detector.alerts.alert import Alert
 from detector.errors import StateError
-from detector.events.record import Identity
 from detector.state.checks import connect, fault, refuse_unusable
+from detector.state.rows import (
+    DUE_TIMERS,
+    KEY,
+    alert_of,
+    decoded,
+    key_columns,
+    key_of,
+    kind_of,
+    timer_of,
+)
 from detector.state.schema import MIGRATIONS, migrate
+from detector.state.sqlite_transaction import SQLiteTransaction
 from detector.state.store import (
     Notification,
     OutboxCounts,
-    Position,
     Quarantined,
-    Revision,
     S,
-    Seen,
     Timer,
 )
-from detector.windows.aligned import GroupValue, WindowKey
-
-MAX_QUARANTINED_BYTES = 256 << 10
-"""CloudTrail's own cap for a record; of a longer one the beginning is kept."""
+from detector.windows.aligned import WindowKey
 
 CACHE_BYTES = 64 << 20
 """What SQLite keeps of the file in memory. In a storm over ten thousand groups pages are touched
@@ -52,15 +53,6 @@ LONGEST_WAIT_SECONDS = 3600.0
 """The longest time for which an attempt is ever put off: what a receiver's Retry-After may ask."""
 
 _MEMORY = ":memory:"
-_DUE_TIMERS = (
-    "SELECT rule_id, group_key, start, period, event_at, wall_at FROM timers WHERE event_at <= ?"
-    " UNION"
-    " SELECT rule_id, group_key, start, period, event_at, wall_at FROM timers WHERE wall_at <= ?"
-    " ORDER BY wall_at, event_at, rule_id, group_key, start LIMIT ?"
-)
-"""As a rule nothing is due; with OR in place of UNION SQLite goes through all timers to see it."""
-
-_KEY = "rule_id = ? AND group_key = ? AND start = ? AND period = ?"
 
 
 class SQLiteStore:
@@ -145,12 +137,12 @@ class SQLiteStore:
 
     def load(self, key: WindowKey, state_type: type[S]) -> S | None:
         """Return the state that is kept under a key, None where there is none."""
-        rows = self._rows(f"SELECT body FROM windows WHERE {_KEY}", *_key_columns(key))  # noqa: S608
-        return _decoded(rows[0][0], state_type, self._path) if rows else None
+        rows = self._rows(f"SELECT body FROM windows WHERE {KEY}", *key_columns(key))  # noqa: S608
+        return decoded(rows[0][0], state_type, self._path) if rows else None
 
     def due_timers(self, watermark: float, now: float, limit: int) -> list[Timer]:
         """Return timers that have run out, the longest due first."""
-        return [_timer(row) for row in self._rows(_DUE_TIMERS, watermark, now, limit)]
+        return [timer_of(row) for row in self._rows(DUE_TIMERS, watermark, now, limit)]
 
     def next_timer(self) -> float | None:
         """Return the earliest time of the clock at which a timer runs out."""
@@ -165,7 +157,7 @@ class SQLiteStore:
             horizon,
             limit,
         )
-        return [_key(row) for row in rows]
+        return [key_of(row) for row in rows]
 
     def alerts(self) -> list[Alert]:
         """Return all alerts kept, by the start of their window."""
@@ -173,7 +165,7 @@ class SQLiteStore:
             "SELECT body, revision, state FROM alerts JOIN alert_bodies USING (id)"
             " ORDER BY window_start, id"
         )
-        return [_alert(row, self._path) for row in rows]
+        return [alert_of(row, self._path) for row in rows]
 
     def counts(self, alert_ids: Collection[str]) -> int:
         """Return how many events there are in the windows of alerts, together."""
@@ -206,8 +198,8 @@ class SQLiteStore:
         )
         return [
             Notification(
-                _alert((body, revision, state), self._path),
-                _kind(state, pages),
+                alert_of((body, revision, state), self._path),
+                kind_of(state, pages),
                 attempts,
                 bool(is_update),
             )
@@ -371,267 +363,10 @@ class SQLiteStore:
             raise fault(error, self._path, "read") from error
 
 
-class SQLiteTransaction:
-    """A `Transaction` in SQLite."""
-
-    def __init__(
-        self, connection: sqlite3.Connection, path: str, now: float, groups: dict[str, int]
-    ) -> None:
-        self._connection = connection
-        self._path = path
-        self._now = now
-        self._groups = groups
-
-    def remember(self, identity: Identity, digest: bytes) -> Seen:
-        """Remember an event and the digest of its content, unless it is known already."""
-        cursor = self._connection.execute(
-            "INSERT INTO seen (event_id, account, seen_at, digest) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT DO NOTHING",
-            (identity.event_id, identity.account, self._now, digest),
-        )
-        if cursor.rowcount == 1:
-            return Seen.NEW
-        (known,) = self._connection.execute(
-            "SELECT digest FROM seen WHERE event_id = ? AND account = ?",
-            (identity.event_id, identity.account),
-        ).fetchone()
-        return Seen.SAME if known in {digest, None} else Seen.DIFFERENT
-
-    def load(self, key: WindowKey, state_type: type[S]) -> S | None:
-        """Return the state that is kept under a key."""
-        row = self._connection.execute(
-            f"SELECT body FROM windows WHERE {_KEY}",  # noqa: S608 - our own names
-            _key_columns(key),
-        ).fetchone()
-        return _decoded(row[0], state_type, self._path) if row else None
-
-    def save(self, key: WindowKey, state: msgspec.Struct, expires_at: float | None = None) -> None:
-        """Keep a state under a key; see `Transaction`."""
-        self._connection.execute(
-            "INSERT INTO windows"
-            " (rule_id, group_key, start, period, body, expires_at, touched_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body,"
-            " expires_at = excluded.expires_at, touched_at = excluded.touched_at",
-            (*_key_columns(key), msgspec.json.encode(state), expires_at, self._now),
-        )
-
-    def drop(self, key: WindowKey) -> None:
-        """Forget the state under a key, and its timer."""
-        columns = _key_columns(key)
-        self._connection.execute(f"DELETE FROM windows WHERE {_KEY}", columns)  # noqa: S608
-        self._connection.execute(f"DELETE FROM timers WHERE {_KEY}", columns)  # noqa: S608
-
-    def admit(self, rule_id: str, group: Sequence[GroupValue], limit: int) -> bool:
-        """Return whether a group of a rule is counted apart: a known one, or one of `limit`."""
-        key = rule_id, _group_key(group)
-        known = self._connection.execute(
-            "SELECT 1 FROM groups WHERE rule_id = ? AND group_key = ?", key
-        ).fetchone()
-        if known:
-            return True
-        if rule_id not in self._groups:
-            (self._groups[rule_id],) = self._connection.execute(
-                "SELECT count(*) FROM groups WHERE rule_id = ?", (rule_id,)
-            ).fetchone()
-        if self._groups[rule_id] >= limit:
-            return False
-        self._connection.execute("INSERT INTO groups (rule_id, group_key) VALUES (?, ?)", key)
-        self._groups[rule_id] += 1
-        return True
-
-    def set_timer(self, timer: Timer) -> None:
-        """Have a key looked at when the watermark or the clock reaches a time."""
-        columns = _key_columns(timer.key)
-        if timer.event_at is None and timer.wall_at is None:
-            self._connection.execute(f"DELETE FROM timers WHERE {_KEY}", columns)  # noqa: S608
-            return
-        self._connection.execute(
-            "INSERT OR REPLACE INTO timers (rule_id, group_key, start, period, event_at, wall_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (*columns, timer.event_at, timer.wall_at),
-        )
-
-    def due_timers(self, watermark: float, now: float, limit: int) -> list[Timer]:
-        """Return timers that have run out, those set in this transaction too."""
-        rows = self._connection.execute(_DUE_TIMERS, (watermark, now, limit))
-        return [_timer(row) for row in rows.fetchall()]
-
-    def save_alert(
-        self,
-        alert: Alert,
-        sinks: Collection[str],
-        update_interval: float,
-        *,
-        pages: bool = True,
-    ) -> None:
-        """Keep an alert as it is now, and tell sinks of it; see `Transaction`."""
-        found = self._connection.execute("SELECT state FROM alerts WHERE id = ?", (alert.id,))
-        row = found.fetchone()
-        before: AlertState = row[0] if row else "open"
-        self._connection.execute(
-            "INSERT INTO alerts (id, window_start, revision, state, count, touched_at)"
-            " VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET revision = revision + 1,"
-            " state = excluded.state, count = excluded.count, touched_at = excluded.touched_at",
-            (alert.id, alert.window.start, alert.state, alert.count, self._now),
-        )
-        self._connection.execute(
-            "INSERT OR REPLACE INTO alert_bodies (id, body) VALUES (?, ?)",
-            (alert.id, msgspec.json.encode(alert)),
-        )
-        self._put_out(alert.id, sinks, update_interval, before, alert.state, pages)
-
-    def revise_alert(
-        self, revision: Revision, sinks: Collection[str], update_interval: float
-    ) -> None:
-        """Note that an alert goes on or has ended; see `Transaction`."""
-        before: AlertState = "open"
-        if revision.state is not None:
-            found = self._connection.execute(
-                "SELECT state FROM alerts WHERE id = ?", (revision.alert_id,)
-            )
-            row = found.fetchone()
-            before = row[0] if row else "open"
-        changed = self._connection.execute(
-            "UPDATE alerts SET revision = revision + 1, count = coalesce(?, count),"
-            " state = coalesce(?, state), touched_at = ? WHERE id = ?",
-            (revision.count, revision.state, self._now, revision.alert_id),
-        )
-        if changed.rowcount:  # else it was dropped long ago
-            state = revision.state or "open"
-            self._put_out(revision.alert_id, sinks, update_interval, before, state, revision.pages)
-
-    def _put_out(
-        self,
-        alert_id: str,
-        sinks: Collection[str],
-        update_interval: float,
-        before: AlertState,
-        state: AlertState,
-        pages: bool,
-    ) -> None:
-        """Put an alert that has changed into the outbox of each sink."""
-        now = self._now
-        if state != "open":
-            # Who was never told of it need not hear that it is over. What is withdrawn pages nobody
-            # who has not been paged yet.
-            values = {
-                "now": now,
-                "is_news": state != before,
-                "interval": update_interval,
-                "withdrawn": state == "withdrawn",
-                "id": alert_id,
-            }
-            self._connection.executemany(
-                "UPDATE outbox SET attempts = iif(state = 'delivered', 0, attempts),"
-                " made_at = iif(state = 'delivered', :now, made_at),"
-                " due_at = CASE WHEN delivered_at IS NULL THEN due_at WHEN :is_news THEN :now"
-                "  ELSE max(delivered_at + :interval, :now) END,"
-                " pages = iif(:withdrawn, 0, pages), state = 'pending'"
-                " WHERE sink = :sink AND alert_id = :id AND state != 'dead'",
-                [{**values, "sink": sink} for sink in sinks],
-            )
-            return
-        self._connection.executemany(
-            "INSERT INTO outbox (sink, alert_id, state, due_at, made_at, pages)"
-            " VALUES (:sink, :id, 'pending', :now, :now,"
-            "  iif(:pages, (SELECT revision FROM alerts WHERE id = :id), 0))"
-            " ON CONFLICT (sink, alert_id) DO UPDATE SET"
-            " attempts = iif(state = 'delivered', 0, attempts),"
-            " made_at = iif(state = 'delivered', excluded.made_at, made_at),"
-            " due_at = CASE WHEN state = 'delivered' AND NOT excluded.pages"
-            "  THEN max(delivered_at + :interval, excluded.due_at)"
-            "  WHEN state = 'delivered' OR excluded.pages AND NOT pages THEN excluded.due_at"
-            "  ELSE due_at END,"
-            " pages = max(pages, excluded.pages),"
-            " state = iif(state = 'delivered', 'pending', state)"
-            " WHERE state = 'delivered' OR excluded.pages > pages",
-            [
-                {
-                    "sink": sink,
-                    "id": alert_id,
-                    "now": now,
-                    "pages": pages,
-                    "interval": update_interval,
-                }
-                for sink in sinks
-            ],
-        )
-
-    def alert(self, alert_id: str) -> Alert | None:
-        """Return an alert as it was last saved, with the revision and state of now."""
-        row = self._connection.execute(
-            "SELECT body, revision, state FROM alerts JOIN alert_bodies USING (id) WHERE id = ?",
-            (alert_id,),
-        ).fetchone()
-        return _alert(row, self._path) if row else None
-
-    def save_position(self, position: Position) -> None:
-        """Keep how far a source has come."""
-        self._connection.execute(
-            "INSERT OR REPLACE INTO positions (source, key, value, touched_at) VALUES (?, ?, ?, ?)",
-            (position.source, position.key, position.value, self._now),
-        )
-
-    def quarantine(self, record: Quarantined) -> None:
-        """Keep a record that could not be understood."""
-        self._connection.execute(
-            "INSERT OR REPLACE INTO quarantine"
-            " (source, origin, record_index, reason, body, touched_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                record.source,
-                record.origin,
-                record.index,
-                record.reason,
-                record.body[:MAX_QUARANTINED_BYTES],
-                self._now,
-            ),
-        )
-
-
 def _batched(items: Collection[str], size: int) -> Iterator[Sequence[str]]:
     listed = list(items)
     for start in range(0, len(listed), size):
         yield listed[start : start + size]
-
-
-def _key_columns(key: WindowKey) -> tuple[str, str, int, int]:
-    return key.rule_id, _group_key(key.group), key.start, key.period
-
-
-def _group_key(group: Sequence[GroupValue]) -> str:
-    return msgspec.json.encode(group).decode()
-
-
-def _key(row: tuple[str, str, int, int]) -> WindowKey:
-    rule_id, group, start, period = row
-    return WindowKey(rule_id, tuple(msgspec.json.decode(group)), start, period)
-
-
-def _timer(row: tuple[str, str, int, int, float | None, float | None]) -> Timer:
-    return Timer(_key(row[:4]), *row[4:])
-
-
-def _alert(row: tuple[bytes, int, AlertState], path: str) -> Alert:
-    body, revision, state = row
-    alert = _decoded(body, Alert, path)
-    return msgspec.structs.replace(alert, revision=revision, state=state)
-
-
-def _kind(state: str, pages: int) -> NotificationKind:
-    if pages:
-        return "raised"  # also of what is over meanwhile: nobody has seen it yet
-    return "updated" if state == "open" else "resolved"
-
-
-def _decoded(body: bytes, type_: type[S], path: str) -> S:
-    try:
-        return msgspec.json.decode(body, type=type_)
-    except msgspec.DecodeError as error:
-        raise StateError(
-            f"the state {path} holds what this detector cannot read: {error}",
-            remedy="run the detector that wrote it, or restore the state from a backup or an"
-            " export, or move it aside",
-        ) from error
 
 
 def _roll_back(path: Path) -> None:

@@ -14,7 +14,8 @@ from detector.events.record import Identity
 from detector.state import checks
 from detector.state.checks import MAX_CHECKED_BYTES, TABLES
 from detector.state.schema import APPLICATION_ID, MIGRATIONS, migrate
-from detector.state.sqlite import MAX_QUARANTINED_BYTES, SQLiteStore
+from detector.state.sqlite import SQLiteStore
+from detector.state.sqlite_transaction import MAX_QUARANTINED_BYTES
 from detector.state.store import Quarantined, Seen
 from detector.windows.aligned import WindowKey, WindowState
 from tests.alerts import alert
