@@ -46,7 +46,7 @@ class Alerting:
         Returned is what alerts since, and what does no more; without `settings` the window itself.
         """
         series = self._load(rule, key)
-        known_as = _known_as(series)
+        known_as = _known_as(series, breaching=breaching)
         quiet = self._context.settings.quiet
         if settings is not None:
             change = set_breaching(series, key.start, breaching, settings, quiet)
@@ -326,8 +326,8 @@ class Alerting:
         self._context.told.append(Told(verdict, rule.id, rule.file.level, identity))
 
 
-def _known_as(series: Series) -> dict[int, int | None]:
-    """Return by which window receivers know the episode of each, where there are several."""
-    if len(series.episodes) < 2:  # noqa: PLR2004 - one cannot be renamed
+def _known_as(series: Series, *, breaching: bool) -> dict[int, int | None]:
+    """Return by which window receivers know the episode of each, where that may change."""
+    if breaching and len(series.episodes) < 2:  # noqa: PLR2004 - nothing to become a part of
         return {}
     return {start: episode.told for episode in series.episodes for start in episode.windows}

@@ -91,6 +91,19 @@ def test_a_window_that_was_an_update_pages_when_what_it_updated_is_withdrawn(
     assert life.sent() == [("resolved", "12:05", 1)]
 
 
+def test_no_two_copies_of_a_revision_go_by_different_names_when_the_one_that_paged_is_withdrawn(
+    store: SQLiteStore,
+) -> None:
+    life = Life(store, rule(window=AVERAGE))
+    life.deliver(*(record(at=at, n=9) for at in (0, 300, 600)), at=10)
+    life.wait(HOUR)
+    before = {alert.id: alert for alert in life.alerts()}
+    life.deliver(record(at=1, n=-90))
+    for after in life.alerts()[1:]:
+        assert after.dedup_key != before[after.id].dedup_key
+        assert after.revision > before[after.id].revision
+
+
 def test_what_was_over_does_not_page_when_a_part_of_it_is_withdrawn(store: SQLiteStore) -> None:
     life = Life(store, rule(window=AVERAGE))
     life.deliver(record(at=0, n=9), record(at=300, n=9), at=10)
