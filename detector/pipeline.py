@@ -151,14 +151,16 @@ class Pipeline:
         Raises:
             StateError: some of it was not done.
         """
-        told: list[Told] = []
+        return [told for some in self.advancing(now) for told in some]
+
+    def advancing(self, now: float) -> Iterator[Sequence[Told]]:
+        """Do the same transaction by transaction, so that something else can be done between."""
         is_new = self._begun is not self.rules
         while is_new or self._store.due_timers(self._clock.watermark, now, 1):
             is_new = False
             with self._transaction(self.rules, now) as (context, _):
                 pass
-            told += context.told
-        return told
+            yield context.told
 
     def close(self) -> None:
         """Decide what waits for events that may still come: there are none.
@@ -176,17 +178,21 @@ class Pipeline:
         Raises:
             StateError: not all of them were dropped.
         """
-        told = self.advance(now)
+        return [told for some in self.retiring(now) for told in some]
+
+    def retiring(self, now: float) -> Iterator[Sequence[Told]]:
+        """Do the same transaction by transaction, so that something else can be done between."""
+        yield from self.advancing(now)
         self._clock = clock = retained(self._clock, self._settings)
         with self._store.transaction(now) as transaction:
             # Also where nothing has changed: what nobody touches for long is dropped.
             transaction.save(CLOCK, clock)
         self._kept_clock = clock
-        while keys := self._store.expired(clock.horizon, EXPIRED_AT_ONCE):
+        while keys := self._store.expired(self._clock.horizon, EXPIRED_AT_ONCE):
             # The clock is kept before: what comes late must not find a window half empty.
             with self._store.transaction(now) as transaction:
                 expire(transaction, keys, self._settings)
-        return told
+            yield ()
 
     def _arrival(self, parts: Sequence[Sequence[PayloadMatches]]) -> float:
         times = (event.time for found in parts for part in found for event, _ in part.events)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -215,8 +215,13 @@ class _Service:
     async def _tick(self) -> None:
         """Do what was put off, when its time has come."""
         while True:
-            self._tell(await self._state.call(lambda _: self._pipeline.advance(self._clock.now())))
+            await self._step_by_step(self._pipeline.advancing(self._clock.now()))
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _step_by_step(self, steps: Iterator[Sequence[Told]]) -> None:
+        """Go through steps in the state's thread; what comes in is processed between them."""
+        while (told := await self._state.call(lambda _: next(steps, None))) is not None:
+            self._tell(told)
 
     def _tell(self, told: Sequence[Told]) -> None:
         self._metrics.told(told)
@@ -234,15 +239,13 @@ class _Service:
 
     async def _prune(self) -> None:
         while True:
-            self._tell(await self._state.call(self._forget_the_past))
+            await self._step_by_step(self._pipeline.retiring(self._clock.now()))
+            await self._state.call(self._forget_the_past)
             await asyncio.sleep(PRUNE_SECONDS)
 
-    def _forget_the_past(self, store: Store) -> Sequence[Told]:
-        now = self._clock.now()
-        told = self._pipeline.retire(now)
+    def _forget_the_past(self, store: Store) -> None:
         ahead = self._pipeline.watermark + self._config.windows.retention_seconds
-        store.prune(now - self._config.state.retention_seconds, ahead)
-        return told
+        store.prune(self._clock.now() - self._config.state.retention_seconds, ahead)
 
     async def _watch_files(self) -> None:
         """Read configuration and rules again: when told to, or changed and come to rest."""

@@ -126,9 +126,12 @@ class Alerting:
         )
         self._change(key)
 
-    def alarmed(self, rule: Rule, alert: Alert, *, pages: bool) -> bool:
-        """Keep the alert of a sliding window, which no episode holds; return whether it is sent."""
-        alert, sinks = self.silenced(rule, alert)
+    def alarmed(self, rule: Rule, alert: Alert, *, pages: bool, is_whole: bool) -> bool:
+        """Keep the alert of a sliding window, which no episode holds; return whether it is sent.
+
+        If it is not whole, as not all of its events are known, no silence can be said to hold it.
+        """
+        alert, sinks = self.silenced(rule, alert) if is_whole else (alert, self._sinks(rule))
         pages = pages or rule.file.notify == "event"
         self._context.transaction.save_alert(
             alert, sinks, self._context.settings.update_interval, pages=pages

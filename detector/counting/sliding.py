@@ -146,7 +146,9 @@ class SlidingWindows:
         alert = msgspec.structs.replace(alert, count=alert.count + kept.unlisted)
         # What a silence has kept until now pages when something comes that it does not hold.
         is_due = self._alerting.tells(rule) and not kept.is_told
-        kept.is_told = self._alerting.alarmed(rule, alert, pages=pages or is_due)
+        kept.is_told = self._alerting.alarmed(
+            rule, alert, pages=pages or is_due, is_whole=not kept.unlisted
+        )
 
     def _window(self, key: WindowKey, kept: AlarmState) -> WindowKey:
         assert kept.start is not None  # noqa: S101 - asked only of an alarm that has an alert

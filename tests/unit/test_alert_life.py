@@ -580,6 +580,16 @@ def test_an_alarm_that_a_silence_kept_pages_when_something_else_comes(store: SQL
     assert [item.kind for item in life.send()] == ["updated"]
 
 
+def test_an_alarm_of_which_not_all_events_are_known_is_not_held_by_a_silence(
+    store: SQLiteStore,
+) -> None:
+    life = Life(store, rule(window={**SLIDING, "threshold": 60}), silences=[silence(4)])
+    life.deliver(*(record(at=-1) for _ in range(10)), at=0)
+    life.deliver(*(record(at=1) for _ in range(50)), at=10)
+    assert life.wait(60) == [Verdict.RAISED]
+    assert [item.kind for item in life.send()] == ["raised"]
+
+
 def test_an_alarm_on_missing_data_needs_no_event(store: SQLiteStore) -> None:
     life = Life(store, rule(window={**SLIDING, "treat_missing_data": "breaching"}))
     assert life.wait(0) == []
