@@ -31,6 +31,9 @@ TEARS: list[tuple[str, How, int]] = [
 ]
 """Files, how the process ends at a call that writes or synchronises one, and up to which call."""
 
+KILL_AFTER = 1200
+"""Of the 2,900 real records, spread over all of which are seven alerts."""
+
 LINGER = [0.0, 0.3]
 """Seconds that a thread stands at a step before the process ends. In 0.3 the other threads do what
 they could wrongly do: delete a message of which nothing is committed yet, for one."""
@@ -82,18 +85,17 @@ def test_kills_at_every_step_lose_no_alert_and_count_no_event_twice(
 def test_a_kill_among_the_messages_of_the_real_logs_loses_no_alert(
     trail: Trail, tmp_path: Path, reference: Path
 ) -> None:
-    kill_after = 1200
     logs = reference / "data" / "real-logs" / "CloudTrail"
     expected = {alert.id for alert in replay(RuleSet.load(IAM_RULE), [logs], Settings()).alerts}
     assert len(expected) == 7
     paths = sorted(logs.glob("*.json"))
     sizes = [len(json.loads(path.read_bytes())["Records"]) for path in paths]
-    first = next(n for n, size in enumerate(itertools.accumulate(sizes), 1) if size >= kill_after)
+    first = next(n for n, size in enumerate(itertools.accumulate(sizes), 1) if size >= KILL_AFTER)
     for path in paths[:first]:
         trail.put(path.name, path.read_bytes())
     config = {**trail.config(visibility_timeout_seconds=6), "rules": [str(IAM_RULE)]}
     with running(tmp_path, config, CREDENTIALS) as service:
-        service.wait_until(lambda: service.records("trail")["in"] >= kill_after)
+        service.wait_until(lambda: service.records("trail")["in"] >= KILL_AFTER)
         # Not before: a fast service would be done with all of them by the time it is looked at.
         for path in paths[first:]:
             trail.put(path.name, path.read_bytes())
