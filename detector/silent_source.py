@@ -16,6 +16,7 @@ import structlog
 
 from detector.alerts.own import SILENT_SOURCE, silence_alert
 from detector.config import Config, SilentSourcesConfig
+from detector.counting.context import Told
 from detector.pipeline import Processed
 from detector.state.store import Store
 from detector.state.worker import StateWorker
@@ -114,8 +115,8 @@ class SilentSources:
 
         await self._state.call(write)
         for change, alert in zip(changes, alerts, strict=True):
-            is_new = change.silence.ended is None
-            self._metrics.own_alert(Verdict.RAISED if is_new else Verdict.RESOLVED, alert)
+            verdict = Verdict.RAISED if change.silence.ended is None else Verdict.RESOLVED
+            self._metrics.told([Told(verdict, alert.rule_id, alert.level, alert.id)])
             _log(change)
         if alerts:
             self._wake()

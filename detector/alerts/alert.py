@@ -11,12 +11,11 @@ import msgspec
 
 from detector.rules.correlation import Correlation, Threshold
 from detector.rules.rule import Level, Notify, Rule, Status
-from detector.rules.window import WindowSettings
 from detector.windows.aligned import (
     GroupValue,
     WindowKey,
     WindowState,
-    add,
+    gathered,
 )
 from detector.windows.correlated import Fired
 from detector.windows.episodes import Episode
@@ -208,7 +207,7 @@ def build_single_alert(rule: Rule | Correlation, key: WindowKey, state: WindowSt
 
 def build_correlation_alert(correlation: Correlation, key: WindowKey, fired: Fired) -> Alert:
     """Return the alert of a bucket in which a correlation fired."""
-    state = add(None, ((item, None) for item in fired.contributing), _COUNTED)
+    state = gathered(None, fired.contributing)
     settings = correlation.file.correlation
     alert = _alert(
         correlation,
@@ -221,9 +220,6 @@ def build_correlation_alert(correlation: Correlation, key: WindowKey, fired: Fir
         late=fired.is_late,
     )
     return msgspec.structs.replace(alert, counting="correlation")
-
-
-_COUNTED = WindowSettings()
 
 
 def _limit(condition: Threshold | None, members: int) -> tuple[Comparison, float]:

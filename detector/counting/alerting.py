@@ -15,9 +15,11 @@ from detector.rules.values import epoch_seconds
 from detector.rules.window import WindowSettings
 from detector.state.store import Revision, Timer
 from detector.windows.aligned import Verdict, WindowKey
-from detector.windows.episodes import Change, Episode, Series, regroup, set_breaching
+from detector.windows.episodes import Change, Episode, Series, set_breaching
 
 AnyRule = Rule | Correlation
+
+_ONE_OF_ONE = WindowSettings()
 
 
 class SeriesState(Series):
@@ -39,21 +41,22 @@ class Alerting:
         return bool(self._sinks(rule))
 
     def turn(
-        self, rule: AnyRule, key: WindowKey, *, breaching: bool, settings: WindowSettings | None
+        self,
+        rule: AnyRule,
+        key: WindowKey,
+        *,
+        breaching: bool,
+        settings: WindowSettings = _ONE_OF_ONE,
     ) -> Change:
         """Note that a window has come to be over the threshold, or is so no more.
 
-        Returned is what alerts since, and what does no more; without `settings` the window itself.
+        Returned is what alerts since, and what does no more: by `settings`, in which a window may
+        need others to alert.
         """
         series = self._load(rule, key)
         known_as = _known_as(series, breaching=breaching)
         quiet = self._context.settings.quiet
-        if settings is not None:
-            change = set_breaching(series, key.start, breaching, settings, quiet)
-        else:
-            raised = [key.start] if breaching else []
-            withdrawn = [] if breaching else [key.start]
-            change = regroup(series, raised, withdrawn, quiet)
+        change = set_breaching(series, key.start, breaching, settings, quiet)
         for episode in change.absorbed:
             if episode.told is not None:
                 self._tell_end(key, series.period, [episode.told])
@@ -72,7 +75,7 @@ class Alerting:
         now_as = {start: item.told for item in series.episodes for start in item.windows}
         for start, told in known_as.items():
             if told is not None and start in now_as and now_as[start] != told:
-                window = WindowKey(key.rule_id, key.group, start, series.period)
+                window = key.window(start, series.period)
                 self._context.transaction.revise_alert(Revision(alert_id(window)), (), 0.0)
 
     def raised(self, rule: AnyRule, key: WindowKey, alert: Alert) -> bool:
@@ -80,7 +83,7 @@ class Alerting:
         series = self._load(rule, key)
         if series.episode_of(key.start) is None:
             # What was known of the windows is gone: the rule had another period meanwhile.
-            self.turn(rule, key, breaching=True, settings=None)
+            self.turn(rule, key, breaching=True)
         episode = series.episode_of(key.start)
         assert episode is not None  # noqa: S101 - a window that alerts is part of one
         alert, sinks = self.silenced(rule, alert)
@@ -101,8 +104,7 @@ class Alerting:
     ) -> None:
         """Page for an episode of which only updates were sent, of what was withdrawn since."""
         for start in episode.windows:
-            window = WindowKey(key.rule_id, key.group, start, key.period)
-            alert = self._context.transaction.alert(alert_id(window))
+            alert = self._context.transaction.alert(alert_id(key.window(start, key.period)))
             if alert is None or alert.suppressed is not None:
                 continue
             _, sinks = self.silenced(rule, alert)
@@ -200,7 +202,7 @@ class Alerting:
         An incident stays open for the quiet time of the clock, so that nobody misses it because its
         events came late; then it is over if event time is as far, or if nothing has come in since.
         """
-        series = self.series(key)
+        series = self._known(key)
         if series is None:
             self._context.transaction.set_timer(Timer(key, None, None))
             return
@@ -234,7 +236,7 @@ class Alerting:
             return None
         return Timer(key, over, silent)
 
-    def series(self, key: WindowKey) -> SeriesState | None:
+    def _known(self, key: WindowKey) -> SeriesState | None:
         """Return what is known of the windows of a rule and group."""
         return self._series.get(key.series.identity) or self._context.transaction.load(
             key.series, SeriesState
@@ -251,14 +253,12 @@ class Alerting:
         for start in sorted({*episode.windows} - {*told}):
             self._revise(key, start, period, ())
         if rule is not None:
-            first = WindowKey(key.rule_id, key.group, episode.first, period)
-            self._note(Verdict.RESOLVED, rule, alert_id(first))
+            self._note(Verdict.RESOLVED, rule, alert_id(key.window(episode.first, period)))
 
     def _is_each_told(self, rule: AnyRule | None, key: WindowKey, start: int, period: int) -> bool:
         if rule is not None:
             return rule.file.notify != "episode"
-        window = WindowKey(key.rule_id, key.group, start, period)
-        alert = self._context.transaction.alert(alert_id(window))
+        alert = self._context.transaction.alert(alert_id(key.window(start, period)))
         return alert is not None and alert.notify != "episode"
 
     def _tell_end(self, key: WindowKey, period: int, starts: Sequence[int]) -> None:
@@ -266,13 +266,14 @@ class Alerting:
             self._revise(key, start, period, self._context.settings.sinks)
 
     def _revise(self, key: WindowKey, start: int, period: int, sinks: Sequence[str]) -> None:
-        window = WindowKey(key.rule_id, key.group, start, period)
         self._context.transaction.revise_alert(
-            Revision(alert_id(window), "resolved"), sinks, self._context.settings.update_interval
+            Revision(alert_id(key.window(start, period)), "resolved"),
+            sinks,
+            self._context.settings.update_interval,
         )
 
     def _load(self, rule: AnyRule, key: WindowKey) -> SeriesState:
-        series = self.series(key)
+        series = self._known(key)
         if series is not None and series.period != key.period:
             # The rule has another period since: its windows are others.
             self._series[key.series.identity] = series

@@ -11,10 +11,7 @@ from detector.counting.alerting import Alerting
 from detector.counting.context import Context
 from detector.rules.rule import Rule
 from detector.state.store import Timer
-from detector.windows.aligned import Observation, WindowKey, WindowState, add_to
-from detector.windows.statistic import Sample
-
-Match = tuple[Observation, Sample]
+from detector.windows.aligned import Match, WindowKey, WindowState, add_to
 
 
 class AlignedWindows:
@@ -67,10 +64,8 @@ class AlignedWindows:
         state = self._states[key.identity][2]
         if rule.file.window.is_raised_by_more or state.is_complete:
             self._decide(rule, key, state, has_more=True)
-            return
-        settings = self._context.settings
-        patience = self._context.now + key.period + settings.late_after
-        self._context.transaction.set_timer(Timer(key, key.end, patience))
+        else:
+            self._context.wait_for(key)
 
     def _decide(self, rule: Rule, key: WindowKey, state: WindowState, *, has_more: bool) -> None:
         settings = rule.file.window

@@ -12,7 +12,7 @@ from detector.matching import Limits
 from detector.rules.correlation import Correlation
 from detector.rules.rule import Rule
 from detector.rules.ruleset import RuleSet
-from detector.state.store import Transaction
+from detector.state.store import Timer, Transaction
 from detector.windows.aligned import Verdict, WindowKey
 
 LATE_AFTER_SECONDS = 900.0
@@ -118,6 +118,14 @@ class Context:
             return key
         self.overflowed[key.rule_id] = self.overflowed.get(key.rule_id, 0) + matches
         return WindowKey(key.rule_id, (), key.start, key.period)
+
+    def wait_for(self, key: WindowKey) -> None:
+        """Have a window decided when all of its events should be there.
+
+        That is by the watermark, or by the clock if nothing is delivered any more.
+        """
+        patience = self.now + key.period + self.settings.late_after
+        self.transaction.set_timer(Timer(key, key.end, patience))
 
     def is_retained(self, until: float) -> bool:
         """Return whether what is needed until an event time is still there."""

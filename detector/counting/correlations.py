@@ -98,12 +98,8 @@ class Correlations:
             if correlation.only_grows or bucket.is_complete:
                 changed[identity] = key, self._decide(correlation, key, before, bucket)
             else:
-                self._wait(key)
+                self._context.wait_for(key)
                 self._save(key, bucket)
-
-    def _wait(self, key: WindowKey) -> None:
-        patience = self._context.now + key.period + self._context.settings.late_after
-        self._context.transaction.set_timer(Timer(key, key.end, patience))
 
     def _decide(
         self, correlation: Correlation, key: WindowKey, before: Bucket, bucket: Bucket
@@ -114,7 +110,7 @@ class Correlations:
         if fired is None:
             bucket = msgspec.structs.replace(bucket, fired=[], digest="")
             if bucket.is_alerting:
-                self._alerting.turn(correlation, key, breaching=False, settings=None)
+                self._alerting.turn(correlation, key, breaching=False)
                 self._alerting.withdrawn(correlation, key)
                 bucket.is_alerting = False
         else:
@@ -135,7 +131,7 @@ class Correlations:
     def _tell(self, correlation: Correlation, key: WindowKey, fired: Fired, bucket: Bucket) -> None:
         if not bucket.is_alerting:
             bucket.is_alerting = True
-            self._alerting.turn(correlation, key, breaching=True, settings=None)
+            self._alerting.turn(correlation, key, breaching=True)
         elif not fired.is_news:
             return
         elif bucket.is_told or not self._alerting.tells(correlation):

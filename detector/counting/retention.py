@@ -63,5 +63,5 @@ def _leave(
         sinks = settings.sinks if each else ()
         transaction.revise_alert(Revision(alert.id, "resolved"), sinks, settings.update_interval)
     if episode.told is not None and not each:
-        told = alert_id(WindowKey(key.rule_id, key.group, episode.told, key.period))
+        told = alert_id(key.window(episode.told, key.period))
         transaction.revise_alert(Revision(told), (), settings.update_interval)

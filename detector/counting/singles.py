@@ -14,16 +14,14 @@ from detector.counting.alerting import Alerting
 from detector.counting.context import Context, Told
 from detector.rules.correlation import Correlation
 from detector.rules.rule import Rule
-from detector.rules.window import WindowSettings
 from detector.state.store import Revision, Timer
-from detector.windows.aligned import Observation, Verdict, WindowKey, add
+from detector.windows.aligned import Observation, Verdict, WindowKey, gathered
 
 
 class Single(msgspec.Struct):
     """What is kept of the events of one window that is not retained: the alert that paged."""
 
     paged: str
-    count: int = 0
 
 
 def is_single(key: WindowKey) -> bool:
@@ -42,8 +40,7 @@ class Singles:
         """Raise the alert of one event."""
         context = self._context
         context.beyond_retention += 1
-        state = add(None, [(observation, None)], WindowSettings())
-        alert = build_single_alert(rule, key, state)
+        alert = build_single_alert(rule, key, gathered(None, [observation]))
         mark = msgspec.structs.replace(key, period=-key.period)
         kept = context.transaction.load(mark, Single)
         alert = msgspec.structs.replace(alert, dedup_key=alert_id(key))
@@ -58,9 +55,7 @@ class Singles:
         context.told.append(Told(verdict, rule.id, rule.file.level, alert.id))
         if not sinks:
             return  # nobody has been paged: the next one may
-        single = kept or Single(alert.id)
-        single.count += 1
-        context.transaction.save(mark, single)
+        context.transaction.save(mark, kept or Single(alert.id))
         quiet = context.now + context.settings.quiet + context.settings.late_after
         context.transaction.set_timer(Timer(mark, None, quiet))
 

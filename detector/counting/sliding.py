@@ -12,7 +12,7 @@ from detector.counting.context import Context, counts_under
 from detector.rules.correlation import Correlation
 from detector.rules.rule import Rule
 from detector.state.store import Timer
-from detector.windows.aligned import GroupValue, Observation, WindowKey
+from detector.windows.aligned import GroupValue, Match, WindowKey
 from detector.windows.schedule import MINUTE
 from detector.windows.sliding import (
     SlidingState,
@@ -22,9 +22,6 @@ from detector.windows.sliding import (
     initial_state,
     next_evaluation,
 )
-from detector.windows.statistic import Sample
-
-Match = tuple[Observation, Sample]
 
 LOOK_SECONDS = 86_400.0
 """How often an alarm is looked at that nothing more will change: its rule may be gone."""
@@ -152,7 +149,7 @@ class SlidingWindows:
 
     def _window(self, key: WindowKey, kept: AlarmState) -> WindowKey:
         assert kept.start is not None  # noqa: S101 - asked only of an alarm that has an alert
-        return msgspec.structs.replace(key, start=kept.start, period=kept.period)
+        return key.window(kept.start, kept.period)
 
     def _keep(self, rule: Rule, key: WindowKey, kept: AlarmState) -> None:
         self._context.transaction.save(key, kept)

@@ -82,11 +82,8 @@ class WindowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def breaches_to_alarm(self) -> int:
         """M of M out of N."""
-        return (
-            self.evaluation_periods
-            if self.datapoints_to_alarm is None
-            else (self.datapoints_to_alarm)
-        )
+        most = self.datapoints_to_alarm
+        return self.evaluation_periods if most is None else most
 
     @property
     def literal(self) -> float | None:
@@ -137,10 +134,7 @@ class WindowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"DistinctCount tells at most {MAX_DISTINCT} values apart")
 
     def _check_aligned(self) -> None:
-        if not 60 <= self.period <= DAY_SECONDS or self.period % 60:  # noqa: PLR2004
-            raise ValueError("period is a multiple of 60, from 60 to 86400 seconds")
-        if self.period * self.evaluation_periods > DAY_SECONDS:
-            raise ValueError("period times evaluation_periods is at most 86400 seconds")
+        self._check_length(DAY_SECONDS, DAY_SECONDS)
         if self.treat_missing_data not in {"missing", "notBreaching"}:
             raise ValueError(
                 "treat_missing_data must be missing or notBreaching: an aligned window without"
@@ -156,12 +150,16 @@ class WindowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     "a window without events cannot raise an alert: threshold is too low"
                 )
 
+    def _check_length(self, longest: int, together: int) -> None:
+        """Refuse periods that are longer than that, or than that together."""
+        if not 60 <= self.period <= longest or self.period % 60:  # noqa: PLR2004
+            raise ValueError(f"period is a multiple of 60, from 60 to {longest} seconds")
+        if self.period * self.evaluation_periods > together:
+            raise ValueError(f"period times evaluation_periods is at most {together} seconds")
+
     def _check_sliding(self) -> None:
-        if not 60 <= self.period <= WEEK_SECONDS or self.period % 60:  # noqa: PLR2004
-            raise ValueError("period is a multiple of 60, from 60 to 604800 seconds")
         most = DAY_SECONDS if self.period < 3600 else WEEK_SECONDS  # noqa: PLR2004
-        if self.period * self.evaluation_periods > most:
-            raise ValueError(f"period times evaluation_periods is at most {most} seconds")
+        self._check_length(WEEK_SECONDS, most)
         if self.period * self.evaluation_periods > DAY_SECONDS and self.period % 3600:
             raise ValueError("period is a multiple of 3600 where more than a day is looked at")
         if self.evaluation_window == "wall_clock" and self.period not in WALL_CLOCK_PERIODS:

@@ -21,6 +21,7 @@ DUE_TIMERS = (
 """As a rule nothing is due; with OR in place of UNION SQLite goes through all timers to see it."""
 
 KEY = "rule_id = ? AND group_key = ? AND start = ? AND period = ?"
+WINDOW_BODY = f"SELECT body FROM windows WHERE {KEY}"  # noqa: S608 - our own names
 
 
 def key_columns(key: WindowKey) -> tuple[str, str, int, int]:

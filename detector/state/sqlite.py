@@ -19,7 +19,7 @@ from detector.errors import StateError
 from detector.state.checks import connect, fault, refuse_unusable
 from detector.state.rows import (
     DUE_TIMERS,
-    KEY,
+    WINDOW_BODY,
     alert_of,
     decoded,
     key_columns,
@@ -137,7 +137,7 @@ class SQLiteStore:
 
     def load(self, key: WindowKey, state_type: type[S]) -> S | None:
         """Return the state that is kept under a key, None where there is none."""
-        rows = self._rows(f"SELECT body FROM windows WHERE {KEY}", *key_columns(key))  # noqa: S608
+        rows = self._rows(WINDOW_BODY, *key_columns(key))
         return decoded(rows[0][0], state_type, self._path) if rows else None
 
     def due_timers(self, watermark: float, now: float, limit: int) -> list[Timer]:

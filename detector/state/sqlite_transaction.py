@@ -12,6 +12,7 @@ from detector.events.record import Identity
 from detector.state.rows import (
     DUE_TIMERS,
     KEY,
+    WINDOW_BODY,
     alert_of,
     decoded,
     group_key,
@@ -53,10 +54,7 @@ class SQLiteTransaction:
 
     def load(self, key: WindowKey, state_type: type[S]) -> S | None:
         """Return the state that is kept under a key."""
-        row = self._connection.execute(
-            f"SELECT body FROM windows WHERE {KEY}",  # noqa: S608 - our own names
-            key_columns(key),
-        ).fetchone()
+        row = self._connection.execute(WINDOW_BODY, key_columns(key)).fetchone()
         return decoded(row[0], state_type, self._path) if row else None
 
     def save(self, key: WindowKey, state: msgspec.Struct, expires_at: float | None = None) -> None:
@@ -119,9 +117,7 @@ class SQLiteTransaction:
         pages: bool = True,
     ) -> None:
         """Keep an alert as it is now, and tell sinks of it; see `Transaction`."""
-        found = self._connection.execute("SELECT state FROM alerts WHERE id = ?", (alert.id,))
-        row = found.fetchone()
-        before: AlertState = row[0] if row else "open"
+        before = self._state_of(alert.id)
         self._connection.execute(
             "INSERT INTO alerts (id, window_start, revision, state, count, touched_at)"
             " VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET revision = revision + 1,"
@@ -138,13 +134,8 @@ class SQLiteTransaction:
         self, revision: Revision, sinks: Collection[str], update_interval: float
     ) -> None:
         """Note that an alert goes on or has ended; see `Transaction`."""
-        before: AlertState = "open"
-        if revision.state is not None:
-            found = self._connection.execute(
-                "SELECT state FROM alerts WHERE id = ?", (revision.alert_id,)
-            )
-            row = found.fetchone()
-            before = row[0] if row else "open"
+        # An alert that stays as it is is not asked how: that is the path of every single event.
+        before = "open" if revision.state is None else self._state_of(revision.alert_id)
         changed = self._connection.execute(
             "UPDATE alerts SET revision = revision + 1, count = coalesce(?, count),"
             " state = coalesce(?, state), touched_at = ? WHERE id = ?",
@@ -153,6 +144,11 @@ class SQLiteTransaction:
         if changed.rowcount:  # else it was dropped long ago
             state = revision.state or "open"
             self._put_out(revision.alert_id, sinks, update_interval, before, state, revision.pages)
+
+    def _state_of(self, alert_id: str) -> AlertState:
+        found = self._connection.execute("SELECT state FROM alerts WHERE id = ?", (alert_id,))
+        row = found.fetchone()
+        return row[0] if row else "open"
 
     def _put_out(
         self,

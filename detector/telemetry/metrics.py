@@ -12,7 +12,6 @@ from prometheus_client.process_collector import ProcessCollector
 
 from detector import __version__
 from detector.accounting import OUTCOMES
-from detector.alerts.alert import Alert
 from detector.alerts.silence import SilenceState
 from detector.counting.context import Told
 from detector.pipeline import Outcome, Processed
@@ -22,7 +21,6 @@ from detector.rules.rule import SILENT_STATUSES, Status
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery
 from detector.state.store import OutboxCounts
-from detector.windows.aligned import Verdict
 
 _AGE_BUCKETS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400, 604_800)
 _DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -309,10 +307,6 @@ class Metrics:
     def watermark(self, seconds: float) -> None:
         """Record how far event time has come."""
         self._watermark.set(seconds)
-
-    def own_alert(self, verdict: Verdict, alert: Alert) -> None:
-        """Record an alert that no delivery has raised."""
-        self._alerts.labels(alert.rule_id, alert.level, verdict.value).inc()
 
     def trails(self, *, heard: int, silent: int) -> None:
         """Record how many trails are heard, and how many are silent."""

@@ -28,9 +28,6 @@ from detector.windows.statistic import Sample, Totals, number_of_matches
 
 GroupValue = str | int | float | bool | None
 
-KINDS = ("event_names", "actors", "source_ips", "regions", "accounts")
-"""The kinds of names that a window keeps."""
-
 UNKNOWN_ACCOUNT = "unknown"
 """Stands for the account of a record that names none: older than eventVersion 1.02."""
 
@@ -61,7 +58,11 @@ class WindowKey(msgspec.Struct, frozen=True):
     @property
     def series(self) -> WindowKey:
         """The key of what there is to know of all windows of this rule and group."""
-        return WindowKey(self.rule_id, self.group, 0, 0)
+        return self.window(0, 0)
+
+    def window(self, start: int, period: int) -> WindowKey:
+        """Return the key of a window of the same rule and group."""
+        return WindowKey(self.rule_id, self.group, start, period)
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -128,10 +129,15 @@ class WindowState(msgspec.Struct):
     is_told: bool = False
 
 
+Match = tuple[Observation, Sample]
+"""What is counted: an event, and what it adds as far as its record says it."""
+
+_EACH_ONE = WindowSettings()
+
+
 class Verdict(enum.Enum):
     """What became of a window's alert."""
 
-    SILENT = "silent"
     RAISED = "raised"
     UPDATED = "updated"
     RESOLVED = "resolved"
@@ -144,10 +150,13 @@ def window_start(time: float, period: int) -> int:
     return math.floor(time / period) * period
 
 
+def gathered(state: WindowState | None, observations: Iterable[Observation]) -> WindowState:
+    """Return the state with events counted of which each adds one, as `add`."""
+    return add(state, ((item, None) for item in observations), _EACH_ONE)
+
+
 def add(
-    state: WindowState | None,
-    matches: Iterable[tuple[Observation, Sample]],
-    settings: WindowSettings,
+    state: WindowState | None, matches: Iterable[Match], settings: WindowSettings
 ) -> WindowState:
     """Return the state with matches counted; the one passed in is not changed.
 
@@ -159,11 +168,7 @@ def add(
     return new
 
 
-def add_to(
-    state: WindowState,
-    matches: Iterable[tuple[Observation, Sample]],
-    settings: WindowSettings,
-) -> None:
+def add_to(state: WindowState, matches: Iterable[Match], settings: WindowSettings) -> None:
     """Count matches in a state that is nobody else's: `add` without the copy."""
     counts_matches = settings.counts_matches
     for observation, sample in matches:

@@ -94,14 +94,18 @@ def _digest(name: str) -> bytes:
 
 def bounded_record(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a record, or what matters of it where it is too long."""
-    return msgspec.json.decode(encoded_record(record))  # type: ignore[no-any-return]
+    return record if len(msgspec.json.encode(record)) <= MAX_EVIDENCE_BYTES else _cut(record)
 
 
 def encoded_record(record: Mapping[str, Any]) -> msgspec.Raw:
-    """Return a record's JSON, or that of what matters of it where it is too long."""
+    """Return the JSON of what `bounded_record` returns."""
     whole = msgspec.json.encode(record)
-    if len(whole) <= MAX_EVIDENCE_BYTES:
-        return msgspec.Raw(whole)
+    return msgspec.Raw(
+        whole if len(whole) <= MAX_EVIDENCE_BYTES else msgspec.json.encode(_cut(record))
+    )
+
+
+def _cut(record: Mapping[str, Any]) -> Mapping[str, Any]:
     cut = {
         key: value
         for key, value in record.items()
@@ -110,4 +114,4 @@ def encoded_record(record: Mapping[str, Any]) -> msgspec.Raw:
     if len(msgspec.json.encode(cut)) > MAX_EVIDENCE_BYTES:
         kept = ("eventTime", "eventSource", "eventName", "awsRegion", "eventID")
         cut = {key: str(cut[key])[:MAX_NAME_CHARACTERS] for key in kept if key in cut}
-    return msgspec.Raw(msgspec.json.encode({**cut, "detectorTruncated": True}))
+    return {**cut, "detectorTruncated": True}

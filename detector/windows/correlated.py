@@ -27,9 +27,7 @@ import msgspec
 from detector.rules.correlation import MAX_MATCHES, Correlation
 from detector.windows.aligned import GroupValue, Observation
 from detector.windows.bounded import MAX_EVIDENCE
-
-LARGEST = 1.7976931348623157e308
-"""What an alert says of a sum that no double holds."""
+from detector.windows.statistic import LARGEST
 
 Value = str | int | float | bool | tuple[GroupValue, ...]
 

@@ -13,9 +13,6 @@ from decimal import Decimal
 from detector.rules.window import ComparisonOperator, TreatMissingData, WindowSettings
 from detector.windows.alarm import AlarmState
 
-INITIAL_REASON = "Unchecked: Initial alarm creation"
-"""What CloudWatch says of a new alarm."""
-
 MAX_LISTED = 5
 """Datapoints named at most; from so many on, CloudWatch speaks of the most recent ones."""
 

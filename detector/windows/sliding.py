@@ -19,15 +19,13 @@ from fractions import Fraction
 import msgspec
 
 from detector.rules.window import Statistic, WindowSettings
-from detector.windows import alarm, aligned
+from detector.windows import alarm
 from detector.windows.alarm import AlarmState
-from detector.windows.aligned import Observation, WindowState
+from detector.windows.aligned import Match, Observation, WindowState, gathered
 from detector.windows.bounded import MAX_EVIDENCE, MAX_NAME_CHARACTERS, bounded_record
 from detector.windows.reason import state_reason
 from detector.windows.schedule import MINUTE, schedule_of
-from detector.windows.statistic import Sample, Totals
-
-_COUNTED = WindowSettings()
+from detector.windows.statistic import Totals
 
 MAX_RECENT = 50
 """Matches remembered before there is an alarm to tell of them, the newest: as many as an alert
@@ -104,7 +102,7 @@ def initial_state(at: float) -> SlidingState:
 
 def arrive(
     state: SlidingState | None,
-    matches: Iterable[tuple[Observation, Sample]],
+    matches: Iterable[Match],
     at: float,
     settings: WindowSettings,
 ) -> SlidingState:
@@ -254,7 +252,7 @@ def _accumulated(
     """Return what is known of an alarm's matches; None of none."""
     if not observations:
         return detail
-    return aligned.add(detail, ((item, None) for item in observations), _COUNTED)
+    return gathered(detail, observations)
 
 
 def _bounded(seen: Observation) -> Observation:
