@@ -23,24 +23,9 @@ from detector.windows.bounded import (
     MAX_NAMES,
 )
 from detector.windows.statistic import Sample
+from tests.alerts import observation
 
 ONE = WindowSettings()
-
-
-def observation(number: int, **fields: Any) -> Observation:
-    """Return the observation of an event that differs from all others."""
-    values: dict[str, Any] = {
-        "time": float(number),
-        "event_id": f"e{number:05d}",
-        "is_late": False,
-        "event_name": "PutUserPolicy",
-        "actor": "alice",
-        "source_ip": "203.0.113.7",
-        "region": "us-east-1",
-        "account": "111122223333",
-        "record": {"eventID": f"e{number:05d}"},
-    }
-    return Observation(**{**values, **fields})
 
 
 def counted(

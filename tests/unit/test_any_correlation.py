@@ -5,7 +5,6 @@ Also one whose condition can cease to hold, so that what fired and was told is u
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -13,9 +12,6 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.alerts.alert import alert_id
-from detector.counting.current import current_alerts
-from detector.pipeline import Pipeline, Settings
 from detector.rules.correlation import (
     Correlation,
     CorrelationFile,
@@ -26,15 +22,24 @@ from detector.rules.correlation import (
 from detector.rules.rule import Rule
 from detector.rules.ruleset import RuleSet
 from detector.rules.syntax import Selector
-from detector.sources.delivery import Delivery
 from detector.state.sqlite import SQLiteStore
-from detector.windows.aligned import WindowKey
 from detector.windows.correlated import Point
-from tests.records import NOON, delivery, record
+from tests.any_way import (
+    PERIOD,
+    Expected,
+    Group,
+    Record,
+    chains,
+    counted,
+    delivered_any_way,
+    identity,
+    number_of,
+    second_of,
+)
+from tests.records import record
 from tests.rules import rule
 from tests.strategies import examples
 from tests.unit.test_alert_life import Life
-from tests.unit.test_any_window import Expected, number_of, told
 from tests.unit.test_correlated_windows import (
     MEMBERS,
     OF_VALUES,
@@ -42,14 +47,8 @@ from tests.unit.test_correlated_windows import (
     point,
 )
 
-TIMESPAN = 60
-QUIET = 90.0
-
 MATCHED_BY = {"A": ["first"], "B": ["second"], "C": ["third"], "AB": ["first", "second"]}
 """Which members match events of a name."""
-
-Record = dict[str, Any]
-Group = tuple[Any, ...]
 
 
 def member(name: str) -> Rule:
@@ -78,7 +77,7 @@ def correlations(draw: st.DrawFn) -> Correlation:
     settings = CorrelationSettings(
         type=kind,
         rules=MEMBERS,
-        timespan=f"{TIMESPAN}s",
+        timespan=f"{PERIOD}s",
         condition=Threshold(**limits, field=field, percentile=percentile),
         group_by=draw(st.sampled_from([(), ("awsRegion",)])),
     )
@@ -111,7 +110,7 @@ def points_of(made: Correlation, records: Sequence[Record]) -> dict[Group, list[
         value = item.get("n")
         if made.counts_numbers:
             value = number_of(value)
-        second = int(item["eventTime"][14:16]) * 60 + int(item["eventTime"][17:19])
+        second = second_of(item)
         found[group] += [
             point(second, item["eventID"], name, value) for name in MATCHED_BY[item["eventName"]]
         ]
@@ -127,14 +126,14 @@ def by_definition(made: Correlation, records: Sequence[Record]) -> list[Expected
     for group, points in points_of(made, records).items():
         alerts: dict[int, tuple[float, list[tuple[float, str]]]] = {}
         for newest in points:
-            within = [p for p in points if newest.time - TIMESPAN < p.time <= newest.time]
+            within = [p for p in points if newest.time - PERIOD < p.time <= newest.time]
             if kind == "value_percentile" and condition.percentile is None:
                 number = share_of(newest, within)
             else:
                 number = number_by_definition(kind, within, condition.percentile or 0)
             if number is None or not condition.holds(float(number)):
                 continue
-            start = int(newest.time) // TIMESPAN
+            start = int(newest.time) // PERIOD
             together = {(p.time, p.event[0]) for p in within}
             if start in alerts:
                 together |= {*alerts[start][1]}
@@ -144,11 +143,11 @@ def by_definition(made: Correlation, records: Sequence[Record]) -> list[Expected
                 value, found = alerts[start]
                 expected.append(
                     Expected(
-                        id=identity(made, group, start),
+                        id=identity(made.id, group, start),
                         events=len(found),
                         value=value,
                         event_ids=[name for _, name in found],
-                        episode=identity(made, group, chain[0]),
+                        episode=identity(made.id, group, chain[0]),
                         episode_windows=len(chain),
                         episode_count=sum(len(alerts[item][1]) for item in chain),
                     )
@@ -163,42 +162,6 @@ def share_of(newest: Point, within: Sequence[Point]) -> float | None:
     return 100 * values.count(own) / len(values) if own in values else None
 
 
-def chains(starts: Sequence[int]) -> list[list[int]]:
-    made: list[list[int]] = []
-    for start in starts:
-        if made and (start - made[-1][-1] - 1) * TIMESPAN < QUIET:
-            made[-1].append(start)
-        else:
-            made.append([start])
-    return made
-
-
-def identity(made: Correlation, group: Group, start: int) -> str:
-    return alert_id(WindowKey(made.id, group, int(NOON) + start * TIMESPAN, TIMESPAN))
-
-
-def counted(
-    made: Correlation, deliveries: Sequence[Delivery], data: st.DataObject
-) -> list[Expected]:
-    """Return what deliveries give, with restarts, time and commits anywhere between them."""
-    settings = Settings(sinks=["s"], quiet=QUIET, late_after=30)
-    rules = RuleSet(RULES, [made])
-    with SQLiteStore.in_memory() as store:
-        pipeline = Pipeline(rules, store, settings)
-        now = NOON + 400
-        while deliveries:
-            size = data.draw(st.integers(1, len(deliveries)), label="together")
-            pipeline.process(deliveries[:size], now)
-            deliveries = deliveries[size:]
-            if data.draw(st.booleans(), label="restart"):
-                pipeline = Pipeline(rules, store, settings)
-            if data.draw(st.booleans(), label="wait"):
-                now += data.draw(st.sampled_from([1, 40, 500, 5000]))
-                pipeline.advance(now)
-        pipeline.close()
-        return told(current_alerts(store))
-
-
 @examples(1000)
 @given(correlations(), events, st.data())
 def test_any_order_split_and_repetition_gives_what_a_count_from_scratch_gives(
@@ -209,24 +172,15 @@ def test_any_order_split_and_repetition_gives_what_a_count_from_scratch_gives(
         for number, (at, name, region, value) in enumerate(world)
     ]
     expected = by_definition(made, records)
-    repeated = records + (
-        data.draw(st.lists(st.sampled_from(records), max_size=4)) if world else []
-    )
-    shuffled = data.draw(st.permutations(repeated))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(shuffled)), max_size=6)))
-    # Delivery times of any kind: what is decided early must be put right by what comes late.
-    deliveries = [
-        delivery(*shuffled[start:end], delivered_at=NOON + data.draw(st.integers(0, 600)))
-        for start, end in itertools.pairwise([0, *cuts, len(shuffled)])
-    ]
-    assert counted(made, deliveries, data) == expected
+    deliveries = delivered_any_way(records, data, cuts=6, latest=600)
+    assert counted(RuleSet(RULES, [made]), deliveries, data, since=400) == expected
 
 
 def test_what_a_late_match_undoes_is_withdrawn_and_may_come_back(store: SQLiteStore) -> None:
     settings = CorrelationSettings(
         type="value_avg",
         rules=MEMBERS,
-        timespan=f"{TIMESPAN}s",
+        timespan=f"{PERIOD}s",
         condition=Threshold(gte=5, field="n"),
     )
     file = CorrelationFile(title="A correlation", correlation=settings)

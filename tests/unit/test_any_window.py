@@ -4,42 +4,31 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.alerts.alert import Alert, alert_id
-from detector.counting.current import current_alerts
-from detector.pipeline import Pipeline, Settings
 from detector.rules.rule import Rule
 from detector.rules.ruleset import RuleSet
 from detector.rules.window import ComparisonOperator, Statistic
-from detector.sources.delivery import Delivery
-from detector.state.sqlite import SQLiteStore
-from detector.windows.aligned import WindowKey
-from tests.records import NOON, delivery, record
+from tests.any_way import (
+    PERIOD,
+    Expected,
+    Group,
+    Record,
+    chains,
+    counted,
+    delivered_any_way,
+    identity,
+    number_of,
+    second_of,
+)
+from tests.records import record
 from tests.rules import rule
 from tests.strategies import examples
-
-PERIOD = 60
-QUIET = 90.0
-
-Record = dict[str, Any]
-
-
-class Expected(NamedTuple):
-    """What an alert must say."""
-
-    id: str
-    events: int
-    value: float
-    event_ids: list[str]
-    episode: str
-    episode_windows: int
-    episode_count: int
 
 
 @st.composite
@@ -74,22 +63,13 @@ events = st.lists(
 )
 
 
-def number_of(value: Any) -> Fraction | None:
-    if isinstance(value, bool) or value is None or value is ...:
-        return None
-    if isinstance(value, str):
-        return Fraction(value) if value.isdigit() else None
-    return Fraction(value)
-
-
 def by_definition(made: Rule, records: Sequence[Record]) -> list[Expected]:
     """Count from scratch, in the plainest way."""
     settings = made.file.window
-    windows: defaultdict[tuple[tuple[Any, ...], int], list[Record]] = defaultdict(list)
+    windows: defaultdict[tuple[Group, int], list[Record]] = defaultdict(list)
     for item in records:
         group = (item["awsRegion"],) if settings.group_by else ()
-        second = int(item["eventTime"][14:16]) * 60 + int(item["eventTime"][17:19])
-        windows[group, second // PERIOD].append(item)
+        windows[group, second_of(item) // PERIOD].append(item)
     values = {key: value_of(made, found) for key, found in windows.items()}
     breaching = {key for key, value in values.items() if settings.is_breached_by(value)}
     alerting = sorted(
@@ -102,19 +82,20 @@ def by_definition(made: Rule, records: Sequence[Record]) -> list[Expected]:
         >= settings.breaches_to_alarm
     )
     expected = []
-    for _, grouped in itertools.groupby(alerting, key=lambda key: key[0]):
-        for chain in chains(list(grouped)):
-            for key in chain:
+    for group, grouped in itertools.groupby(alerting, key=lambda key: key[0]):
+        for chain in chains(number for _, number in grouped):
+            for number in chain:
+                key = group, number
                 found = sorted(windows[key], key=lambda item: (item["eventTime"], item["eventID"]))
                 expected.append(
                     Expected(
-                        id=identity(made, key),
+                        id=identity(made.id, group, number),
                         events=len(found),
                         value=float(values[key] or 0),
                         event_ids=[item["eventID"] for item in found],
-                        episode=identity(made, chain[0]),
+                        episode=identity(made.id, group, chain[0]),
                         episode_windows=len(chain),
-                        episode_count=sum(len(windows[item]) for item in chain),
+                        episode_count=sum(len(windows[group, item]) for item in chain),
                     )
                 )
     return sorted(expected)
@@ -141,60 +122,6 @@ def value_of(made: Rule, found: Sequence[Record]) -> Any:
     }[settings.statistic]
 
 
-def chains(windows: Sequence[tuple[Any, int]]) -> list[list[tuple[Any, int]]]:
-    made: list[list[tuple[Any, int]]] = []
-    for window in windows:
-        if made and (window[1] - made[-1][-1][1] - 1) * PERIOD < QUIET:
-            made[-1].append(window)
-        else:
-            made.append([window])
-    return made
-
-
-def identity(made: Rule, key: tuple[tuple[Any, ...], int]) -> str:
-    group, number = key
-    return alert_id(WindowKey(made.id, group, int(NOON) + number * PERIOD, PERIOD))
-
-
-def told(alerts: Iterable[Alert]) -> list[Expected]:
-    found = []
-    for alert in alerts:
-        if alert.state == "withdrawn":
-            continue
-        assert alert.episode is not None
-        found.append(
-            Expected(
-                alert.id,
-                alert.count,
-                alert.value,
-                alert.event_ids,
-                alert.episode.id,
-                alert.episode.windows,
-                alert.episode.count,
-            )
-        )
-    return sorted(found)
-
-
-def counted(made: Rule, deliveries: Sequence[Delivery], data: st.DataObject) -> list[Expected]:
-    """Return what deliveries give, with restarts, time and commits anywhere between them."""
-    settings = Settings(sinks=["s"], quiet=QUIET, late_after=30)
-    with SQLiteStore.in_memory() as store:
-        pipeline = Pipeline(RuleSet([made]), store, settings)
-        now = NOON + 600
-        while deliveries:
-            size = data.draw(st.integers(1, len(deliveries)), label="together")
-            pipeline.process(deliveries[:size], now)
-            deliveries = deliveries[size:]
-            if data.draw(st.booleans(), label="restart"):
-                pipeline = Pipeline(RuleSet([made]), store, settings)
-            if data.draw(st.booleans(), label="wait"):
-                now += data.draw(st.sampled_from([1, 40, 500, 5000]))
-                pipeline.advance(now)
-        pipeline.close()
-        return told(current_alerts(store))
-
-
 @examples(2000)
 @given(rules(), events, st.data())
 def test_any_order_split_and_repetition_gives_what_a_count_from_scratch_gives(
@@ -205,14 +132,5 @@ def test_any_order_split_and_repetition_gives_what_a_count_from_scratch_gives(
         for number, (at, region, value) in enumerate(world)
     ]
     expected = by_definition(made, records)
-    repeated = records + (
-        data.draw(st.lists(st.sampled_from(records), max_size=4)) if world else []
-    )
-    shuffled = data.draw(st.permutations(repeated))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(shuffled)), max_size=4)))
-    # Delivery times of any kind: what is decided early must be put right by what comes late.
-    deliveries = [
-        delivery(*shuffled[start:end], delivered_at=NOON + data.draw(st.integers(0, 900)))
-        for start, end in itertools.pairwise([0, *cuts, len(shuffled)])
-    ]
-    assert counted(made, deliveries, data) == expected
+    deliveries = delivered_any_way(records, data, cuts=4, latest=900)
+    assert counted(RuleSet([made]), deliveries, data, since=600) == expected

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from detector.rules.window import WindowSettings
 from detector.windows import alarm
-from detector.windows.aligned import Observation
 from detector.windows.schedule import schedule_of
 from detector.windows.sliding import (
     MAX_RECENT,
@@ -30,6 +29,7 @@ from detector.windows.sliding import (
     next_evaluation,
 )
 from detector.windows.statistic import Sample
+from tests.alerts import observation
 
 TEN = 1_790_330_400
 """2026-09-25 10:00:00 UTC."""
@@ -49,21 +49,6 @@ def utc(text: str) -> int:
 
 def window(**fields: Any) -> WindowSettings:
     return WindowSettings(mode="sliding", **fields)
-
-
-def observation(number: int, **fields: Any) -> Observation:
-    values: dict[str, Any] = {
-        "time": float(number),
-        "event_id": f"e{number:05d}",
-        "is_late": False,
-        "event_name": "PutUserPolicy",
-        "actor": "alice",
-        "source_ip": "203.0.113.7",
-        "region": "us-east-1",
-        "account": "111122223333",
-        "record": {"eventID": f"e{number:05d}"},
-    }
-    return Observation(**{**values, **fields})
 
 
 def saved(state: SlidingState) -> SlidingState:
