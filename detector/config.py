@@ -67,7 +67,13 @@ class _Named(Section, frozen=True, kw_only=True):
             raise ValueError("name is lower-case letters, digits, '_' and '-', at most 63")
 
 
-class DirectorySourceConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="directory"):
+class _Source(_Named, frozen=True, kw_only=True):
+    """A source that is `paused` fetches nothing; it may be paused and resumed by a reload."""
+
+    paused: bool = False
+
+
+class DirectorySourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", tag="directory"):
     """Log files in a folder and below: those there, then new ones.
 
     A file is read once neither its size nor its time of change has moved for `settle_seconds`.
@@ -83,7 +89,7 @@ class DirectorySourceConfig(_Named, frozen=True, kw_only=True, tag_field="type",
         _positive(self, "poll_seconds", "max_file_bytes")
 
 
-class S3SQSSourceConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="s3_sqs"):
+class S3SQSSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", tag="s3_sqs"):
     """S3 objects announced on an SQS queue.
 
     `visibility_timeout_seconds` is how long a message stays hidden unless extended, and so how

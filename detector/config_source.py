@@ -1,8 +1,8 @@
 """The configuration file of a running service: when it is read again, and what comes of that.
 
-A file that is as good as at a start brings its silences and its `rule_status` into force. All else
-is for the next start, and is said to be. What is decided here is pure; `ConfigFile` alone touches
-the disk.
+A file that is as good as at a start brings its silences, its `rule_status` and which sources are
+`paused` into force. All else is for the next start, and is said to be. What is decided here is
+pure; `ConfigFile` alone touches the disk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from detector.alerts.text import clean
-from detector.config import Config, load_config
+from detector.config import Config, SourceConfig, load_config
 from detector.errors import ConfigError
 from detector.rule_source import Fingerprint, ReloadResult, Settling, mark
 
@@ -55,10 +55,18 @@ def differing(one: Config, other: Config) -> list[str]:
 
 def taken_over(in_force: Config, read: Config) -> ConfigReload:
     """Return what a good file makes of the configuration in force."""
-    names = differing(in_force, read)
-    changed = [name for name in names if name in RELOADED]
-    config = msgspec.structs.replace(in_force, **{name: getattr(read, name) for name in changed})
-    return ConfigReload(config, changed, [name for name in names if name not in RELOADED])
+    new = {name: getattr(read, name) for name in RELOADED}
+    config = msgspec.structs.replace(in_force, **new, sources=_paused_as_in(read, in_force.sources))
+    return ConfigReload(config, differing(in_force, config), differing(config, read))
+
+
+def _paused_as_in(read: Config, sources: Sequence[SourceConfig]) -> tuple[SourceConfig, ...]:
+    """Return the sources as they are, but paused as those of the same name in what was read."""
+    paused = {source.name: source.paused for source in read.sources}
+    return tuple(
+        msgspec.structs.replace(source, paused=paused.get(source.name, source.paused))
+        for source in sources
+    )
 
 
 class ConfigFile:

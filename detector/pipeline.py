@@ -67,7 +67,12 @@ class Processed:
     @property
     def is_understood(self) -> bool:
         """Whether no payload was rejected as a whole, so that the source may let go of it."""
-        return all(rejection.index is not None for rejection in self.rejections)
+        return not self.whole_rejections
+
+    @property
+    def whole_rejections(self) -> frozenset[str]:
+        """The reasons for which payloads were rejected as a whole."""
+        return frozenset(item.reason for item in self.rejections if item.index is None)
 
 
 @dataclass(slots=True)

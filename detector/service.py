@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import structlog
 import uvloop
@@ -20,7 +21,6 @@ from detector.alerts.text import clean
 from detector.clock import SteadyClock
 from detector.config import (
     Config,
-    DirectorySourceConfig,
     SinkConfig,
     SNSSinkConfig,
     SourceConfig,
@@ -40,12 +40,14 @@ from detector.sinks.sns import SNSSink
 from detector.sinks.stdout import StdoutSink
 from detector.sinks.webhook import WebhookSink
 from detector.sources.budget import Budget
-from detector.sources.delivery import Delivery, Source
-from detector.sources.directory import DirectorySource
-from detector.sources.s3_sqs import S3SQSSource
+from detector.sources.delivery import Delivery
+from detector.sources.making import make_source
+from detector.sources.source import Readiness, Source, SourceContext
+from detector.sources.supervision import SupervisedSource
 from detector.state.sqlite import SQLiteStore
 from detector.state.store import Store
 from detector.state.worker import StateWorker
+from detector.tasks import cancel
 from detector.telemetry.metrics import Metrics
 from detector.telemetry.server import TelemetryServer
 
@@ -54,9 +56,6 @@ PRUNE_SECONDS = 600.0
 
 TICK_SECONDS = 1.0
 """How often what was put off is looked for: alarms are evaluated each minute, and on time."""
-
-CANCEL_AGAIN_SECONDS = 5.0
-"""Longer than anything that a cancelled task still has to do."""
 
 MAX_LOGGED_REJECTIONS = 20
 """Lines written of one delivery's rejections: a file of a hundred thousand must not fill a disk."""
@@ -91,7 +90,8 @@ class _Service:
             max_deliveries=config.limits.max_deliveries_in_hand,
             max_bytes=config.limits.max_bytes_in_hand,
         )
-        self._sources = [self._source(item) for item in config.sources]
+        self._source_changed = asyncio.Event()
+        self._sources = [self._supervised(item) for item in config.sources]
         self._outboxes = [
             OutboxWorker(
                 _sink(item),
@@ -144,12 +144,17 @@ class _Service:
         if self._silent_sources.is_enabled:
             workers.append(_task(self._silent_sources.run(), "silent sources"))
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([stopping, *sources, *workers], return_when=asyncio.FIRST_COMPLETED)
-        ended = [task for task in (*sources, *workers) if task.done()]
+        outcome = asyncio.create_task(self._outcome_of_sources())
+        await asyncio.wait([stopping, outcome, *workers], return_when=asyncio.FIRST_COMPLETED)
+        ended = [task for task in workers if task.done()]
         failed = _failures(ended)
-        log.info("stopping", reason="failure" if failed else "signal")
+        reason = "signal"
+        if outcome.done():
+            reason = outcome.result()
+            failed = failed or reason == "failure"
+        log.info("stopping", reason="failure" if failed else reason)
         await self._drain(sources, workers)
-        await _cancel([stopping, *sources, *workers])
+        await cancel([stopping, outcome, *sources, *workers])
         failed = _failures(task for task in workers if task not in ended) or failed
         log.info("stopped", in_hand=self._budget.deliveries)
         return 1 if failed else 0
@@ -159,7 +164,7 @@ class _Service:
     ) -> None:
         """Finish what is in hand and send what is due, within the deadline."""
         self._draining = True
-        await _cancel(sources)
+        await cancel(sources)
         if any(worker.done() for worker in workers):
             return  # a worker failed for good: what is in hand comes again after a restart
         try:
@@ -188,7 +193,8 @@ class _Service:
                 deliveries.append(self._deliveries.get_nowait())
             await self._process(deliveries)
             for delivery in deliveries:
-                await self._budget.release(delivery.cost)
+                if delivery.hold is not None:
+                    delivery.hold.release()
             self._metrics.in_hand(self._budget.bytes)
 
     async def _process(self, deliveries: Sequence[Delivery]) -> None:
@@ -200,13 +206,12 @@ class _Service:
             self._metrics.processed(delivery, processed, now)
             self._silent_sources.heard(processed, now)
             _log_rejections(delivery.source, processed.rejections)
-            if processed.is_understood:
+            if processed.is_understood or not delivery.has_redrive:
                 await delivery.ack()
+                self._metrics.acknowledged(delivery.source, "acked")
             else:
-                await delivery.nack()
-            self._metrics.acknowledged(
-                delivery.source, "acked" if processed.is_understood else "nacked"
-            )
+                await delivery.nack(processed.whole_rejections)
+                self._metrics.acknowledged(delivery.source, "nacked")
         self._metrics.counted(outcome, min(item.received_at for item in deliveries), now)
         self._metrics.watermark(self._pipeline.watermark)
         if outcome.told:
@@ -267,6 +272,8 @@ class _Service:
         """Read the configuration again; return which of its sections have changed."""
         done = await asyncio.to_thread(self._config_file.reload)
         self._pipeline.silences = done.config.silences
+        for source, config in zip(self._sources, done.config.sources, strict=True):
+            source.pause(config.paused)
         self._rule_source = RuleSource.of(done.config)
         self._metrics.config_reloaded(done.result)
         self._endings.count(self._clock.now())
@@ -304,15 +311,34 @@ class _Service:
             metrics=f"{self._telemetry.address}/metrics",
         )
 
-    def _source(self, config: SourceConfig) -> Source:
-        if isinstance(config, DirectorySourceConfig):
-            return DirectorySource(
-                config, self._budget, self._store.positions(config.name), self._forget
-            )
-        return S3SQSSource(config, self._budget)
+    def _supervised(self, config: SourceConfig) -> SupervisedSource:
+        share = self._budget.share()
+        meter = self._metrics.source_meter(config.name, share)
 
-    async def _forget(self, source: str, keys: Iterable[str]) -> None:
-        await self._state.call(lambda store: store.forget_positions(source, keys))
+        async def forget(keys: Iterable[str]) -> None:
+            await self._state.call(lambda store: store.forget_positions(config.name, keys))
+
+        async def make(readiness: Readiness) -> Source:
+            positions = await self._state.call(lambda store: store.positions(config.name))
+            return make_source(config, SourceContext(share, meter, readiness, positions, forget))
+
+        def changed() -> None:
+            self._metrics.source_state(config.name, source.state)
+            self._source_changed.set()
+
+        source = SupervisedSource(config.name, make, share, meter, changed)
+        source.pause(config.paused)
+        return source
+
+    async def _outcome_of_sources(self) -> Literal["failure", "end"]:
+        """Return when nothing can come in any more: each source has failed or is at its end."""
+        while True:
+            if all(source.state == "ended" for source in self._sources):
+                return "end"
+            if all(source.state == "ended" or source.has_failed for source in self._sources):
+                return "failure"
+            await self._source_changed.wait()
+            self._source_changed.clear()
 
 
 def _log_rejections(source: str, rejections: Sequence[Rejection]) -> None:
@@ -406,12 +432,3 @@ def _failures(tasks: Iterable[asyncio.Task[None]]) -> bool:
         else:
             log.error("failed unexpectedly", part=task.get_name(), error=clean(repr(error)))
     return failed
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """Cancel tasks and wait for their end; again and again, as a library may swallow one cancel."""
-    pending = {task for task in tasks if not task.done()}
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from detector.errors import PayloadError
+from detector.sources.budget import Hold
 from detector.state.store import Position
 
 
@@ -23,7 +23,11 @@ class Payload:
     delivered_at: float | None = None
 
 
-async def _nothing() -> None:
+async def _acked() -> None:
+    pass
+
+
+async def _nacked(_: Collection[str]) -> None:
     pass
 
 
@@ -32,44 +36,21 @@ class Delivery:
     """What is acknowledged as one: a file, or all objects that a queue message announces.
 
     `ack` tells the source that all of it is durable; `nack` that something in it could not be
-    understood. A delivery that the service never gets to is told neither. `received_at` is when
-    the source took it, in seconds since the epoch; `cost` what it acquired of the budget, in bytes.
+    understood, and for which reasons. A delivery that the service never gets to is told neither.
+
+    `has_redrive` says that the transport keeps what is not acknowledged, brings it again, and sets
+    it aside in the end. Of the others each delivery is acknowledged, and what could not be
+    understood goes into the quarantine, in the same transaction as all the rest.
+
+    `received_at` is when the source took it, in seconds since the epoch; `hold` its place in the
+    budget, which the service releases; `positions` how far the source has come with it.
     """
 
     source: str
     payloads: Sequence[Payload]
     received_at: float
-    cost: int = 0
+    hold: Hold | None = None
     positions: Sequence[Position] = ()
-    ack: Callable[[], Awaitable[None]] = field(default=_nothing)
-    nack: Callable[[], Awaitable[None]] = field(default=_nothing)
-
-
-Emit = Callable[[Delivery], None]
-"""Hands a delivery on. It was paid for from the budget, so there is room."""
-
-
-class Source(Protocol):
-    """A way in."""
-
-    @property
-    def name(self) -> str:
-        """The source's name in metrics, logs and the state."""
-        ...
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the last attempt to look for something new succeeded."""
-        ...
-
-    async def run(self, emit: Emit) -> None:
-        """Emit deliveries until cancelled; then fetch no more, but keep what is in hand.
-
-        Raises:
-            SourceError: the source has failed for good.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Finish acknowledging, give back what was not processed, and let go of everything."""
-        ...
+    has_redrive: bool = False
+    ack: Callable[[], Awaitable[None]] = field(default=_acked)
+    nack: Callable[[Collection[str]], Awaitable[None]] = field(default=_nacked)

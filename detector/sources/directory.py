@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +17,9 @@ import structlog
 
 from detector.config import DirectorySourceConfig
 from detector.errors import PayloadError, SourceError
-from detector.sources.budget import Budget
-from detector.sources.delivery import Delivery, Emit
+from detector.sources.delivery import Delivery
 from detector.sources.files import log_files, read_payload
+from detector.sources.source import Emit, SourceContext
 from detector.state.store import Position
 
 SCAN_SHARE = 0.1
@@ -29,9 +28,6 @@ SCAN_SHARE = 0.1
 GONE_SECONDS = 86_400.0
 """How long a file must be gone before it is forgotten. It frees some hundred bytes: no hurry, and
 a shared folder that is not mounted for an hour must not have all of its files read again."""
-
-Forget = Callable[[str, Iterable[str]], Awaitable[None]]
-"""Drops a source's positions from the state."""
 
 log = structlog.get_logger()
 
@@ -46,21 +42,16 @@ class _Found:
 class DirectorySource:
     """A `Source` of the log files in a folder and below."""
 
-    def __init__(
-        self,
-        config: DirectorySourceConfig,
-        budget: Budget,
-        positions: Mapping[str, str],
-        forget: Forget,
-    ) -> None:
+    def __init__(self, config: DirectorySourceConfig, context: SourceContext) -> None:
         self.name = config.name
-        self.is_ready = False
         self._config = config
         self._folder = Path(config.path)
-        self._budget = budget
-        self._read = dict(positions)
+        self._share = context.share
+        self._meter = context.meter
+        self._readiness = context.readiness
+        self._read = dict(context.positions)
         """Signature of each file that was handed on, by its path below the folder."""
-        self._forget = forget
+        self._forget = context.forget
         self._gone: dict[str, float] = {}
         """Files that were read and are not there any more, with the time they were first missed."""
         self._unsettled: dict[str, tuple[str, float]] = {}
@@ -77,7 +68,7 @@ class DirectorySource:
                     f"the folder {self._folder} cannot be read: {error.strerror}",
                     remedy="create it, or correct sources.path",
                 ) from error
-            self.is_ready = True
+            self._readiness.is_ready = True
             for item in found:
                 await self._hand_on(item, emit)
             await self._forget_gone()
@@ -91,9 +82,9 @@ class DirectorySource:
         path = self._folder / item.path
         if item.path in self._unreadable and not os.access(path, os.R_OK):
             return
-        cost = min(item.size, self._config.max_file_bytes)
-        await self._budget.acquire(cost)
+        hold = await self._share.acquire(min(item.size, self._config.max_file_bytes))
         payload = await asyncio.to_thread(read_payload, path, self._config.max_file_bytes)
+        self._meter.fetched(item.size)
         positions: tuple[Position, ...] = ()
         if isinstance(payload.body, PayloadError) and payload.body.reason == "unreadable":
             # Not remembered as read: once it can be read it must be, by a later process too.
@@ -107,7 +98,7 @@ class DirectorySource:
                 source=self.name,
                 payloads=[payload],
                 received_at=time.time(),
-                cost=cost,
+                hold=hold,
                 positions=positions,
             )
         )
@@ -144,6 +135,6 @@ class DirectorySource:
         long_ago = time.monotonic() - GONE_SECONDS
         forgotten = [path for path, since in self._gone.items() if since < long_ago]
         if forgotten:
-            await self._forget(self.name, forgotten)
+            await self._forget(forgotten)
             for path in forgotten:
                 del self._read[path]

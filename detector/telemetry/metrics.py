@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -19,7 +20,9 @@ from detector.rule_source import ReloadResult, all_rules
 from detector.rules.expiry import FilterState
 from detector.rules.rule import SILENT_STATUSES, Status
 from detector.rules.ruleset import RuleSet
+from detector.sources.budget import Share
 from detector.sources.delivery import Delivery
+from detector.sources.supervision import SourceState
 from detector.state.store import OutboxCounts
 
 _AGE_BUCKETS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400, 604_800)
@@ -141,6 +144,48 @@ class Metrics:
             ["source"],
             registry=registry,
         )
+        self._source_states = Gauge(
+            "detector_source_state",
+            "1 for the state in which the source is, 0 for the others.",
+            ["source", "state"],
+            registry=registry,
+        )
+        self._fetched = Counter(
+            "detector_source_received_bytes",
+            "Bytes that came in from the source, as they came: compressed as a rule.",
+            ["source"],
+            registry=registry,
+        )
+        self._source_errors = Counter(
+            "detector_source_errors",
+            "Errors between the source and what it reads, by their kind.",
+            ["source", "kind"],
+            registry=registry,
+        )
+        self._behind = Gauge(
+            "detector_source_behind_seconds",
+            "Age of the newest that is not fetched yet, where the transport tells.",
+            ["source"],
+            registry=registry,
+        )
+        self._source_deliveries = Gauge(
+            "detector_source_in_hand_deliveries",
+            "Deliveries of the source that were fetched and are not done with.",
+            ["source"],
+            registry=registry,
+        )
+        self._source_bytes = Gauge(
+            "detector_source_in_hand_bytes",
+            "Bytes of the source that were fetched and are not done with.",
+            ["source"],
+            registry=registry,
+        )
+        self._source_oldest = Gauge(
+            "detector_source_oldest_unacknowledged_seconds",
+            "Age of the oldest delivery in hand; 0 where none is.",
+            ["source"],
+            registry=registry,
+        )
         self._trails = Gauge(
             "detector_trails",
             "Accounts and regions that are kept track of, by whether they are heard.",
@@ -237,6 +282,22 @@ class Metrics:
         for result in get_args(ReloadResult):
             self._reloads.labels(result)
             self._config_reloads.labels(result)
+
+    def source_meter(self, source: str, share: Share) -> SourceMeter:
+        """Return where a source tells of its work; what is in hand is read when scraped."""
+        self._source_deliveries.labels(source).set_function(lambda: share.deliveries)
+        self._source_bytes.labels(source).set_function(lambda: share.bytes)
+        self._source_oldest.labels(source).set_function(lambda: _age(share.oldest))
+        return SourceMeter(
+            self._fetched.labels(source),
+            lambda kind: self._source_errors.labels(source, kind).inc(),
+            self._behind.labels(source),
+        )
+
+    def source_state(self, source: str, state: SourceState) -> None:
+        """Record the state in which a source is now."""
+        for each in get_args(SourceState):
+            self._source_states.labels(source, each).set(each == state)
 
     def rules_loaded(self, rules: RuleSet, now: float) -> None:
         """Record the rules with which the service starts."""
@@ -335,3 +396,28 @@ class Metrics:
         self._outbox.labels(sink, "dead").set(counts.dead)
         age = 0.0 if counts.oldest is None else max(0.0, now - counts.oldest)
         self._outbox_age.labels(sink).set(age)
+
+
+class SourceMeter:
+    """One source's counters; a `detector.sources.source.SourceMeter`."""
+
+    def __init__(self, fetched: Counter, failed: Callable[[str], None], behind: Gauge) -> None:
+        self._fetched = fetched
+        self._failed = failed
+        self._behind = behind
+
+    def fetched(self, size: int) -> None:
+        """Record that so many bytes came in."""
+        self._fetched.inc(size)
+
+    def failed(self, kind: str) -> None:
+        """Record an error of a kind."""
+        self._failed(kind)
+
+    def behind(self, seconds: float) -> None:
+        """Record how old the newest is that was not fetched yet."""
+        self._behind.set(seconds)
+
+
+def _age(since: float | None) -> float:
+    return 0.0 if since is None else time.monotonic() - since

@@ -1,7 +1,5 @@
-import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,11 +7,11 @@ import pytest
 from detector.config import DirectorySourceConfig
 from detector.errors import PayloadError, SourceError
 from detector.sources import directory
-from detector.sources.budget import Budget
 from detector.sources.delivery import Delivery, Payload
 from detector.sources.directory import GONE_SECONDS, DirectorySource
 from detector.sources.files import read_payload
-from tests.waiting import PATIENCE, until
+from tests.sources import Reader
+from tests.waiting import until
 
 
 class Clock:
@@ -28,41 +26,13 @@ class Clock:
     monotonic = time
 
 
-class Reader:
-    """A source and what it has handed on."""
-
-    def __init__(self, folder: Path, positions: dict[str, str] | None = None, **changes: float):
-        settings = {"poll_seconds": 0.01, "settle_seconds": 0.0, **changes}
-        config = DirectorySourceConfig(name="files", path=str(folder), **settings)  # type: ignore[arg-type]
-        self.budget = Budget(max_deliveries=3, max_bytes=1000)
-        self.positions = dict(positions or {})
-        self.forgotten: list[str] = []
-        self.source = DirectorySource(config, self.budget, self.positions, self._forget)
-        self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
-
-    async def _forget(self, source: str, keys: Iterable[str]) -> None:
-        self.forgotten += keys
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.source.run(self._deliveries.put_nowait))
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def next(self) -> Delivery:
-        """Return the next delivery, committed and done with."""
-        async with asyncio.timeout(PATIENCE):
-            delivery = await self._deliveries.get()
-        self.positions.update({item.key: item.value for item in delivery.positions})
-        await self.budget.release(delivery.cost)
-        return delivery
-
-    @property
-    def waiting(self) -> int:
-        return self._deliveries.qsize()
+def reading(
+    folder: Path, positions: dict[str, str] | None = None, **changes: float
+) -> Reader[DirectorySource]:
+    """Return a source of a folder, and what it has handed on."""
+    settings = {"poll_seconds": 0.01, "settle_seconds": 0.0, **changes}
+    config = DirectorySourceConfig(name="files", path=str(folder), **settings)  # type: ignore[arg-type]
+    return Reader(partial(DirectorySource, config), positions)
 
 
 def name(delivery: Delivery) -> str:
@@ -70,32 +40,32 @@ def name(delivery: Delivery) -> str:
     return Path(payload.origin).name
 
 
-def scan(reader: Reader) -> list[str]:
+def scan(reader: Reader[DirectorySource]) -> list[str]:
     return [item.path for item in reader.source._scan()]
 
 
 async def test_files_that_are_there_come_first_and_new_ones_follow(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_bytes(b"B")
     (tmp_path / "a.json.gz").write_bytes(b"A")
-    reader = Reader(tmp_path)
-    assert not reader.source.is_ready
+    reader = reading(tmp_path)
+    assert not reader.readiness.is_ready
     async with reader.running():
         assert [name(await reader.next()), name(await reader.next())] == ["a.json.gz", "b.json"]
         (tmp_path / "deep").mkdir()
         (tmp_path / "deep" / "c.json").write_bytes(b"C")
         delivery = await reader.next()
         assert (name(delivery), delivery.payloads[0].body) == ("c.json", b"C")
-        assert reader.source.is_ready
+        assert reader.readiness.is_ready
 
 
 async def test_a_restart_neither_repeats_nor_skips(tmp_path: Path) -> None:
     for letter in "abc":
         (tmp_path / f"{letter}.json").write_bytes(letter.encode())
-    first = Reader(tmp_path)
+    first = reading(tmp_path)
     async with first.running():
         seen = [name(await first.next()), name(await first.next())]
     # What was handed on but not committed, as after a crash, comes again.
-    second = Reader(tmp_path, first.positions)
+    second = reading(tmp_path, first.positions)
     async with second.running():
         seen.append(name(await second.next()))
         (tmp_path / "d.json").write_bytes(b"d")
@@ -106,7 +76,7 @@ async def test_a_restart_neither_repeats_nor_skips(tmp_path: Path) -> None:
 async def test_a_file_that_is_replaced_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"one")
-    reader = Reader(tmp_path)
+    reader = reading(tmp_path)
     async with reader.running():
         await reader.next()
         path.write_bytes(b"three")
@@ -118,7 +88,7 @@ def test_a_file_still_growing_is_left_alone_until_it_has_settled(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(directory, "time", clock)
-    reader = Reader(tmp_path, settle_seconds=2)
+    reader = reading(tmp_path, settle_seconds=2)
     path = tmp_path / "a.json"
     for size in (1, 2):
         path.write_bytes(b"x" * size)
@@ -135,7 +105,7 @@ def test_a_file_whose_time_lies_in_the_future_settles_by_our_own_clock(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(directory, "time", clock)
-    reader = Reader(tmp_path, settle_seconds=2)
+    reader = reading(tmp_path, settle_seconds=2)
     (tmp_path / "a.json").write_bytes(b"x")
     os.utime(tmp_path / "a.json", (clock.now + 9999, clock.now + 9999))
     assert scan(reader) == []
@@ -149,13 +119,13 @@ def test_what_is_no_log_file_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "dangling.json").symlink_to(tmp_path / "nowhere")
-    assert scan(Reader(tmp_path)) == []
+    assert scan(reading(tmp_path)) == []
 
 
 async def test_a_full_pipeline_stops_the_reading(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / f"{number}.json").write_bytes(b"x" * 400)
-    reader = Reader(tmp_path)
+    reader = reading(tmp_path)
     async with reader.running():
         for number in range(10):
             expected = min(2, 10 - number)
@@ -168,7 +138,7 @@ async def test_a_full_pipeline_stops_the_reading(tmp_path: Path) -> None:
 async def test_a_file_over_the_cap_is_rejected_and_not_read_again(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"x" * 50)
     (tmp_path / "b.json").write_bytes(b"x")
-    reader = Reader(tmp_path, max_file_bytes=10)
+    reader = reading(tmp_path, max_file_bytes=10)
     async with reader.running():
         body = (await reader.next()).payloads[0].body
         assert isinstance(body, PayloadError)
@@ -191,7 +161,7 @@ async def test_a_file_that_cannot_be_read_is_reported_once_and_read_when_it_can(
     monkeypatch.setattr(directory, "read_payload", read)
     monkeypatch.setattr(os, "access", lambda *_: readable)
     (tmp_path / "a.json").write_bytes(b"x")
-    reader = Reader(tmp_path)
+    reader = reading(tmp_path)
     async with reader.running():
         body = (await reader.next()).payloads[0].body
         assert isinstance(body, PayloadError)
@@ -207,7 +177,7 @@ async def test_a_file_that_cannot_be_read_is_reported_once_and_read_when_it_can(
 
 
 async def test_a_folder_that_is_missing_ends_the_source_with_a_remedy(tmp_path: Path) -> None:
-    reader = Reader(tmp_path / "nowhere")
+    reader = reading(tmp_path / "nowhere")
     with pytest.raises(SourceError, match=r"nowhere cannot be read: No such file.*; create it"):
         await reader.source.run(lambda _: None)
 
@@ -220,7 +190,7 @@ async def test_a_file_that_is_gone_is_forgotten_only_after_a_day(
     (tmp_path / "stays.json").write_bytes(b"x")
     status = (tmp_path / "stays.json").stat()
     signature = f"{status.st_size}:{status.st_mtime_ns}"
-    reader = Reader(tmp_path, {"stays.json": signature, "gone.json": "1:1"})
+    reader = reading(tmp_path, {"stays.json": signature, "gone.json": "1:1"})
     for passed, forgotten in ((0, []), (GONE_SECONDS - 1, []), (2, ["gone.json"])):
         clock.now += passed
         assert scan(reader) == []

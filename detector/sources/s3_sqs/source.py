@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,11 @@ from detector.config import S3SQSSourceConfig
 from detector.envelopes.s3_notification import open_s3_notification
 from detector.envelopes.types import Control, ObjectReference
 from detector.errors import PayloadError, SourceError
-from detector.sources.budget import Budget
-from detector.sources.delivery import Delivery, Emit, Payload
+from detector.sources.budget import Hold
+from detector.sources.delivery import Delivery, Payload
 from detector.sources.s3_sqs.objects import fetch
 from detector.sources.s3_sqs.queue import BATCH, Message, Queue
+from detector.sources.source import Emit, SourceContext
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -41,11 +43,12 @@ log = structlog.get_logger()
 class S3SQSSource:
     """A `Source` of S3 objects announced on a queue."""
 
-    def __init__(self, config: S3SQSSourceConfig, budget: Budget) -> None:
+    def __init__(self, config: S3SQSSourceConfig, context: SourceContext) -> None:
         self.name = config.name
-        self.is_ready = False
         self._config = config
-        self._budget = budget
+        self._share = context.share
+        self._meter = context.meter
+        self._readiness = context.readiness
         self._fetches = asyncio.Semaphore(config.concurrency)
         self._handlers: set[asyncio.Task[None]] = set()
         self._keepers: set[asyncio.Task[None]] = set()
@@ -124,7 +127,8 @@ class S3SQSSource:
             except AWSCallError as error:
                 failures += 1
                 permanent = permanent + 1 if is_permanent(error) else 0
-                self.is_ready = False
+                self._readiness.is_ready = False
+                self._meter.failed("receive")
                 log.warning("queue not read", source=self.name, error=describe(error))
                 if permanent >= PERMANENT_ATTEMPTS:
                     raise SourceError(
@@ -135,7 +139,7 @@ class S3SQSSource:
                 await asyncio.sleep(wait)
                 continue
             failures = permanent = 0
-            self.is_ready = True
+            self._readiness.is_ready = True
             for message in messages:
                 await slots.acquire()
                 task = asyncio.create_task(self._handle(queue, s3, message, emit))
@@ -157,30 +161,34 @@ class S3SQSSource:
             return
         references = content if isinstance(content, list) else []
         cost = sum(_weight(reference, self._config.max_object_bytes) for reference in references)
-        await self._budget.acquire(cost)
+        hold = await self._share.acquire(cost)
         try:
             payloads = await asyncio.gather(*(self._fetch(s3, item) for item in references))
         except BaseException:
-            await self._budget.release(cost)
+            hold.release()
             raise
+        self._meter.fetched(
+            sum(len(item.body) for item in payloads if isinstance(item.body, bytes))
+        )
         if isinstance(content, PayloadError):
             payloads = [Payload(f"sqs:{message.id}", content)]
-        emit(self._delivery(queue, message, payloads, cost))
+        emit(self._delivery(queue, message, payloads, hold))
 
     def _delivery(
-        self, queue: Queue, message: Message, payloads: list[Payload], cost: int
+        self, queue: Queue, message: Message, payloads: list[Payload], hold: Hold
     ) -> Delivery:
         async def ack() -> None:
             queue.delete(message)
 
-        async def nack() -> None:
+        async def nack(_: Collection[str]) -> None:
             queue.let_go(message)
 
         return Delivery(
             source=self.name,
             payloads=payloads,
             received_at=message.received_at,
-            cost=cost,
+            hold=hold,
+            has_redrive=True,
             ack=ack,
             nack=nack,
         )

@@ -1,0 +1,15 @@
+"""Sources from their configuration."""
+
+from __future__ import annotations
+
+from detector.config import DirectorySourceConfig, SourceConfig
+from detector.sources.directory import DirectorySource
+from detector.sources.s3_sqs import S3SQSSource
+from detector.sources.source import Source, SourceContext
+
+
+def make_source(config: SourceConfig, context: SourceContext) -> Source:
+    """Return the source that a part of the configuration describes."""
+    if isinstance(config, DirectorySourceConfig):
+        return DirectorySource(config, context)
+    return S3SQSSource(config, context)
