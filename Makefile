@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench faults fuzz requirements clean
+.PHONY: help run test check format bench faults fuzz servers requirements clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -20,6 +20,9 @@ run: $(VENV)/run.stamp  ## show the main job: sample logs in, alerts out; Ctrl-C
 
 test: $(VENV)/dev.stamp  ## run the tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+servers:  ## install the servers that the fuller tests start, into .servers
+	@for script in .ci/servers/*.sh; do bash "$$script" .servers || exit 1; done
 
 check: $(VENV)/dev.stamp  ## lint, formatting, types, and the rules' own tests
 	@$(BIN)/ruff check .
@@ -67,7 +70,7 @@ requirements: $(VENV)/dev.stamp  ## export hashed requirements again (needs uv)
 EXPORT = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --upgrade
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) .run .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .run .servers .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
