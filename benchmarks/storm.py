@@ -22,7 +22,8 @@ import msgspec
 from isal import igzip
 
 from detector.counting.context import Settings
-from detector.matching import Limits, match_payload
+from detector.envelopes.payload import Limits
+from detector.matching import match_payload
 from detector.pipeline import Pipeline
 from detector.rules.loader import shipped_rules
 from detector.rules.rule import Rule

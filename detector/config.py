@@ -24,7 +24,8 @@ from detector.counting.context import (
     RETENTION_SECONDS,
 )
 from detector.document import Document, Key, read
-from detector.envelopes.log_file import MAX_INFLATED_BYTES, MAX_VALUES, Trail, trail
+from detector.envelopes.log_file import Trail, trail
+from detector.envelopes.payload import MAX_INFLATED_BYTES, MAX_VALUES
 from detector.errors import ConfigError, Place
 from detector.rules.loader import shipped_rules
 from detector.rules.rule import Status
@@ -33,6 +34,9 @@ from detector.typed_document import convert
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _DAY = 86_400.0
+
+MAX_OBJECT_BYTES = 128 << 20
+"""What Firehose puts into an object at most; CloudTrail's are smaller. It is held as it comes."""
 
 SHIPPED = "shipped"
 """Stands among the rules for the shipped packs."""
@@ -103,7 +107,7 @@ class S3SQSSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", ta
     concurrency: int = 16
     visibility_timeout_seconds: int = 120
     wait_seconds: int = 20
-    max_object_bytes: int = MAX_INFLATED_BYTES
+    max_object_bytes: int = MAX_OBJECT_BYTES
 
     def __post_init__(self) -> None:
         super().__post_init__()

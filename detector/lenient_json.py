@@ -16,6 +16,9 @@ import msgspec
 
 T = TypeVar("T")
 
+_BEYOND_REPAIR = ("JSON is malformed: trailing characters", "Input data was truncated")
+"""How msgspec says that a document is good as far as it goes."""
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _REPLACEMENT = rb"\ufffd"
 _LARGEST = b"1.7976931348623157e308"
@@ -43,7 +46,9 @@ def decode(decoder: msgspec.json.Decoder[T], document: bytes | bytearray | msgsp
     """
     try:
         return decoder.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if str(error).startswith(_BEYOND_REPAIR):
+            raise
         return decoder.decode(repair(bytes(document)))
 
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
 from detector import lenient_json
 from detector.accounting import Accounting
-from detector.envelopes.log_file import (
-    MAX_INFLATED_BYTES,
-    MAX_VALUES,
-    LogFile,
-    Trail,
-    open_log_file,
-    skipped_by_name,
-    trail,
-    trail_of,
+from detector.envelopes.log_file import LogFile, Trail, skipped_by_name, trail, trail_of
+from detector.envelopes.payload import (
+    Content,
+    Limits,
+    open_payload,
+    reopen_log_file,
 )
+from detector.envelopes.types import ObjectReference, Skipped, Unreadable
 from detector.errors import PayloadError
 from detector.events.record import Event, decode_event
 from detector.rules.engine import BatchMatches
@@ -29,14 +27,6 @@ from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Payload
 
 INSIGHT_EVENT_TYPE = "AwsCloudTrailInsight"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Caps on what one payload may hold; see `detector.envelopes.log_file` for their reasons."""
-
-    max_inflated_bytes: int = MAX_INFLATED_BYTES
-    max_values: int = MAX_VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +58,58 @@ def match_payload(payload: Payload, rules: RuleSet, limits: Limits) -> PayloadMa
     result = PayloadMatches()
     skipped = skipped_by_name(payload.origin)
     if skipped is not None:
-        _skip_whole(result, skipped.reason)
-        return result
+        _skip(result, skipped)
+    elif isinstance(payload.body, PayloadError):
+        _reject(result, payload, None, payload.body)
+    else:
+        contents = 0
+        for contents, content in enumerate(open_payload(payload.body, limits), 1):  # noqa: B007
+            if isinstance(content, LogFile):
+                _match_log_file(content, payload, rules, limits, result)
+            else:
+                _take(content, payload, result)
+        if contents == 1 and isinstance(content, Unreadable):
+            # All that there is: it is the payload that is not understood, not a part of it.
+            result.rejections = [replace(item, index=None) for item in result.rejections]
+    return result
+
+
+def _match_log_file(
+    log_file: LogFile, payload: Payload, rules: RuleSet, limits: Limits, result: PayloadMatches
+) -> None:
     try:
-        if isinstance(payload.body, PayloadError):
-            raise payload.body
-        log_file = open_log_file(
-            payload.body, max_bytes=limits.max_inflated_bytes, max_values=limits.max_values
-        )
         _match_records(log_file, payload, rules, result)
     except PayloadError as error:
-        if error.reason == "not_a_log_file" and log_file.is_digest():
-            _skip_whole(result, "digest")
-        else:
-            rejection = Rejection(payload.origin, None, error.reason, error.message)
-            result = PayloadMatches(Accounting(received=1, rejected=1), rejections=[rejection])
-    return result
+        if error.reason == "not_a_log_file":
+            _reject(result, payload, None, error)
+            return
+        for content in reopen_log_file(log_file, limits):
+            _match_content(content, payload, rules, result)
+
+
+def _match_content(
+    content: Content, payload: Payload, rules: RuleSet, result: PayloadMatches
+) -> None:
+    if not isinstance(content, LogFile):
+        _take(content, payload, result)
+        return
+    try:
+        _match_records(content, payload, rules, result)
+    except PayloadError as error:
+        _reject(result, payload, None, error)
+
+
+def _take(content: Content, payload: Payload, result: PayloadMatches) -> None:
+    """Account for what holds no records."""
+    if isinstance(content, Skipped):
+        _skip(result, content)
+    elif isinstance(content, Unreadable):
+        index = None if content.is_rest else result.accounting.received
+        _reject(result, payload, index, content.error, content.body)
+    elif isinstance(content, ObjectReference):
+        # Only a queue is asked what to read: anything else must not make us read a bucket.
+        error = PayloadError("unexpected_reference", f"a notification of {content} among records")
+        _reject(result, payload, result.accounting.received, error)
 
 
 def trails_heard(payload: Payload, matches: PayloadMatches) -> set[Trail]:
@@ -104,30 +130,40 @@ def trails_heard(payload: Payload, matches: PayloadMatches) -> set[Trail]:
 def _match_records(
     log_file: LogFile, payload: Payload, rules: RuleSet, result: PayloadMatches
 ) -> None:
+    """Match a log file's records, or some of them.
+
+    Raises:
+        PayloadError: it cannot be read as a whole; nothing was taken of it.
+    """
     batch = rules.match_batch(log_file)
     account = result.accounting
-    account.received = batch.count
+    begin = account.received
+    left = batch.count
     matched = batch.matched
     if matched or batch.not_records or batch.nameless or batch.unreadable:
         raw = log_file.raw()
         for index in batch.not_records:
             error = PayloadError("not_an_object", "the record is not a JSON object")
-            _reject(result, payload, index, error, bytes(raw[index]))
+            _reject(result, payload, begin + index, error, bytes(raw[index]))
         for index, error in batch.unreadable.items():
-            _reject(result, payload, index, error, bytes(raw[index]))
+            _reject(result, payload, begin + index, error, bytes(raw[index]))
+        left -= len(batch.not_records) + len(batch.unreadable)
         for index in _insights(log_file, batch):
             matched.pop(index, None)
-            account.skipped += 1
-            result.skipped["insight"] += 1
+            _skip(result, Skipped("insight"))
+            left -= 1
         for index in sorted(matched):
+            left -= 1
             try:
                 event = decode_event(raw[index], payload.delivered_at)
             except PayloadError as error:
-                _reject(result, payload, index, error, bytes(raw[index]))
+                _reject(result, payload, begin + index, error, bytes(raw[index]))
             else:
+                account.received += 1
                 account.matched += 1
                 result.events.append((event, matched[index]))
-    account.unmatched = account.received - account.matched - account.skipped - account.rejected
+    account.received += left
+    account.unmatched += left
 
 
 def _insights(log_file: LogFile, batch: BatchMatches[Rule]) -> list[int]:
@@ -152,14 +188,19 @@ class _Typed(msgspec.Struct):
 _TYPED = msgspec.json.Decoder(_Typed)
 
 
-def _skip_whole(result: PayloadMatches, reason: str) -> None:
+def _skip(result: PayloadMatches, skipped: Skipped) -> None:
     result.accounting.received += 1
     result.accounting.skipped += 1
-    result.skipped[reason] += 1
+    result.skipped[skipped.reason] += 1
 
 
 def _reject(
-    result: PayloadMatches, payload: Payload, index: int, error: PayloadError, body: bytes
+    result: PayloadMatches,
+    payload: Payload,
+    index: int | None,
+    error: PayloadError,
+    body: bytes = b"",
 ) -> None:
+    result.accounting.received += 1
     result.accounting.rejected += 1
     result.rejections.append(Rejection(payload.origin, index, error.reason, error.message, body))

@@ -29,8 +29,9 @@ from detector.config import (
 from detector.config_source import ConfigFile, log_config_reload
 from detector.counting.context import Told
 from detector.endings import Endings
+from detector.envelopes.payload import Limits
 from detector.errors import DetectorError
-from detector.matching import Limits, Rejection
+from detector.matching import Rejection
 from detector.pipeline import Pipeline, Settings
 from detector.rule_source import Reload, RuleSource, RulesRead, Settling, all_rules, reload
 from detector.silent_source import SilentSources

@@ -10,7 +10,7 @@ import msgspec
 from detector import lenient_json
 from detector.cli.shared import WrongCall
 from detector.envelopes.compression import inflate
-from detector.envelopes.log_file import MAX_INFLATED_BYTES
+from detector.envelopes.payload import MAX_INFLATED_BYTES
 from detector.errors import PayloadError
 
 STANDARD_INPUT = Path("-")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from detector.alerts.silence import Silence
-from detector.matching import Limits
+from detector.envelopes.payload import Limits
 from detector.rules.correlation import Correlation
 from detector.rules.rule import Rule
 from detector.rules.ruleset import RuleSet

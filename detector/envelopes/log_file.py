@@ -16,19 +16,9 @@ from typing import Any, Generic, NamedTuple
 import msgspec
 
 from detector import lenient_json
-from detector.envelopes.compression import inflate
-from detector.envelopes.types import Skipped, T
+from detector.envelopes.types import JSON, Skipped, T
 from detector.errors import PayloadError
 
-MAX_INFLATED_BYTES = 128 << 20
-"""CloudTrail's own limit for a log file is 50 MB; much more than that is not a log file."""
-
-MAX_VALUES = 4_000_000
-"""Commas and opening brackets that a document may hold: every value has one before it. Real records
-have one in 34 bytes, so CloudTrail's largest file has 1.5 million. Without this cap 128 MiB of
-brackets would decode to gigabytes of lists."""
-
-_VALUE_MARKS = (b",", b"[", b"{")
 _SIBLING = re.compile(r"(?:^|[/_])CloudTrail-(Digest|Insight|Aggregated)(?:[/_]|$)")
 _ACCOUNT = r"[0-9]{12}"
 _REGION = r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}"
@@ -74,26 +64,11 @@ def delivery_time(name: str) -> float | None:
         return None
 
 
-def open_log_file(
-    body: bytes, *, max_bytes: int = MAX_INFLATED_BYTES, max_values: int = MAX_VALUES
-) -> LogFile:
-    """Return the log file that a body holds, inflated but not decoded yet.
-
-    Raises:
-        PayloadError: see `detector.envelopes.compression.inflate`; `too_many_values` as well.
-    """
-    document = inflate(body, max_bytes=max_bytes)
-    # Each takes at least a byte, so that only a long document needs counting.
-    if len(document) > max_values and sum(map(document.count, _VALUE_MARKS)) > max_values:
-        raise PayloadError("too_many_values", f"the document holds more than {max_values} values")
-    return LogFile(document)
-
-
 class LogFile:
     """One log file's JSON document; a `RecordBatch`."""
 
-    def __init__(self, document: bytes | bytearray) -> None:
-        self._document = document
+    def __init__(self, document: JSON) -> None:
+        self.document = document
 
     def decode(self, record_type: type[T]) -> Sequence[T | object]:
         """Return the records, decoded to `record_type` where they are JSON objects.
@@ -107,17 +82,9 @@ class LogFile:
         """Return each record's bytes, in the order of `decode`."""
         return self._records(_RAW)
 
-    def is_digest(self) -> bool:
-        """Return whether the document is a digest file under another name."""
-        try:
-            digest = msgspec.json.decode(self._document, type=_Digest)
-        except (msgspec.DecodeError, RecursionError):
-            return False
-        return digest.digestEndTime is not msgspec.UNSET
-
     def _records(self, decoder: msgspec.json.Decoder[Any]) -> Sequence[Any]:
         try:
-            return lenient_json.decode(decoder, self._document).Records  # type: ignore[no-any-return]
+            return lenient_json.decode(decoder, self.document).Records  # type: ignore[no-any-return]
         except msgspec.ValidationError as error:
             raise PayloadError("not_a_log_file", f"not a CloudTrail log file: {error}") from error
         except msgspec.DecodeError as error:
@@ -132,10 +99,6 @@ class _Records(msgspec.Struct, Generic[T]):
 
 class _RawRecords(msgspec.Struct):
     Records: list[msgspec.Raw]
-
-
-class _Digest(msgspec.Struct):
-    digestEndTime: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
 
 
 _RAW = msgspec.json.Decoder(_RawRecords)

@@ -1,4 +1,4 @@
-"""An S3 event notification, as SQS carries it when the bucket sends it directly.
+"""An S3 event notification: what a bucket itself sends to SQS, SNS or Lambda.
 
 Source: Amazon S3 User Guide, "Event message structure". Object keys are form-encoded there
 (a space is `+`), whichever encoder an emulator or another S3 uses for the rest.
@@ -6,67 +6,81 @@ Source: Amazon S3 User Guide, "Event message structure". Object keys are form-en
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 
 import msgspec
 
-from detector.envelopes.types import Control, ObjectReference
+from detector import lenient_json
+from detector.envelopes.times import seconds
+from detector.envelopes.types import JSON, ObjectReference, Skipped
 from detector.errors import PayloadError
 
 MAX_MESSAGE_RECORDS = 1_000
 """S3 puts one record into a message; a queue message of 1 MiB could hold some thousand."""
 
+EVENT_SOURCE = "aws:s3"
+"""By which the records of a notification are told from those of a log file."""
 
-def open_s3_notification(body: str | bytes) -> list[ObjectReference] | Control:
-    """Return the objects that a message announces, or the kind of a message without any.
+TEST_EVENT = "s3:TestEvent"
+"""What S3 sends once when notifications are configured."""
 
-    A notification of anything but a creation announces nothing to read, and is left out.
+
+def open_s3_notification(document: JSON) -> list[ObjectReference | Skipped]:
+    """Return the objects that a notification announces.
+
+    One of anything but a creation announces nothing to read, and is skipped.
 
     Raises:
-        PayloadError: `unrecognised_message`: the body is something else; the reason says what.
+        PayloadError: `unrecognised`: a record is not as S3 writes it; or there are too many.
     """
     try:
-        message = msgspec.json.decode(body, type=_Message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        notified = lenient_json.decode(_NOTIFICATION, document).Records
+    except (msgspec.DecodeError, RecursionError) as error:
         raise _unrecognised(str(error)) from error
-    if message.Event == "s3:TestEvent":
-        return Control("s3_test_event")
-    if message.Records is msgspec.UNSET:
-        raise _unrecognised("it has neither Records nor Event")
-    if len(message.Records) > MAX_MESSAGE_RECORDS:
+    if len(notified) > MAX_MESSAGE_RECORDS:
         raise _unrecognised(f"it has more than {MAX_MESSAGE_RECORDS} records")
-    references = [_reference(record) for record in message.Records]
-    return [reference for reference in references if reference is not None]
+    return [_announced(record) for record in notified]
 
 
-def _reference(record: _Record) -> ObjectReference | None:
-    if record.eventSource != "aws:s3":
-        raise _unrecognised(f"a record is from {record.eventSource!r}, not aws:s3")
+def is_s3_notification(document: JSON) -> bool:
+    """Return whether the `Records` of a document are, all of them, S3's."""
+    try:
+        sources = lenient_json.decode(_SOURCES, document).Records
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return bool(sources) and all(record.eventSource == EVENT_SOURCE for record in sources)
+
+
+def open_s3_test_event(document: JSON) -> list[Skipped]:
+    """Return that there is nothing in what S3 sends when notifications are configured.
+
+    Raises:
+        PayloadError: `unrecognised`: it is another event.
+    """
+    try:
+        event = lenient_json.decode(_EVENT, document).Event
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _unrecognised(str(error)) from error
+    if event != TEST_EVENT:
+        raise _unrecognised(f"an event {event[:100]!r}")
+    return [Skipped("s3_test_event")]
+
+
+def _announced(record: _Record) -> ObjectReference | Skipped:
     if not record.eventName.removeprefix("s3:").startswith("ObjectCreated:"):
-        return None
+        return Skipped("s3_event")
     item = record.s3.object
     return ObjectReference(
         bucket=record.s3.bucket.name,
         key=unquote_plus(item.key),
         size=item.size,
         version_id=item.versionId,
-        announced_at=_seconds(record.eventTime),
+        announced_at=seconds(record.eventTime),
     )
 
 
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
 def _unrecognised(why: str) -> PayloadError:
-    return PayloadError("unrecognised_message", f"not an S3 event notification: {why}")
+    return PayloadError("unrecognised", f"not an S3 event notification: {why}")
 
 
 class _Bucket(msgspec.Struct):
@@ -84,13 +98,28 @@ class _Entity(msgspec.Struct):
     object: _Object
 
 
+class _Source(msgspec.Struct):
+    eventSource: object = None  # noqa: N815
+
+
 class _Record(msgspec.Struct):
-    eventSource: str  # noqa: N815
     eventName: str  # noqa: N815
     s3: _Entity
     eventTime: str | None = None  # noqa: N815
 
 
-class _Message(msgspec.Struct):
-    Records: list[_Record] | msgspec.UnsetType = msgspec.UNSET
-    Event: str | None = None
+class _Notification(msgspec.Struct):
+    Records: list[_Record]
+
+
+class _Sources(msgspec.Struct):
+    Records: list[_Source]
+
+
+class _Event(msgspec.Struct):
+    Event: str
+
+
+_NOTIFICATION = msgspec.json.Decoder(_Notification)
+_SOURCES = msgspec.json.Decoder(_Sources)
+_EVENT = msgspec.json.Decoder(_Event)

@@ -8,15 +8,21 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from detector.errors import PayloadError
+
 T = TypeVar("T", bound=msgspec.Struct)
+
+JSON = bytes | bytearray | msgspec.Raw
+"""The text of one JSON document."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectReference:
     """An S3 object that a message announces.
 
-    `key` is decoded. `announced_at` is the announcement's own time in seconds since the epoch:
-    for a trail's bucket, the moment of CloudTrail's delivery.
+    `key` is decoded; `alternative_key` is another reading of it, to try where there is no such
+    object. `announced_at` is the announcement's own time in seconds since the epoch: for a trail's
+    bucket, the moment of CloudTrail's delivery.
     """
 
     bucket: str
@@ -24,23 +30,43 @@ class ObjectReference:
     size: int | None = None
     version_id: str | None = None
     announced_at: float | None = None
+    alternative_key: str | None = None
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
-    """A message that carries no events and is done with once it is read."""
+class Skipped:
+    """What is understood and holds no events for rules; `reason` is a metric label."""
 
-    kind: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """A payload that is understood and holds no events for rules; `reason` is a metric label."""
+class Record:
+    """One CloudTrail record, as it lies in its envelope."""
 
-    reason: str
+    body: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A part of a payload that is not understood.
+
+    `is_rest` says that nothing after it was looked at: there may be more in the payload.
+    """
+
+    error: PayloadError
+    body: bytes
+    is_rest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """What lies in an envelope and is to be opened in turn."""
+
+    body: bytes
 
 
 class RecordBatch(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from detector.errors import PayloadError
 from detector.sources.budget import Hold
@@ -14,12 +15,13 @@ from detector.state.store import Position
 class Payload:
     """One body, such as a log file's; or why there is none.
 
-    `origin` names it for people: a path, an s3:// address. `delivered_at` is the moment of
-    CloudTrail's delivery in seconds since the epoch, where that is known.
+    `origin` names it for people: a path, an s3:// address. A body that is a path is read when it is
+    processed, piece by piece. `delivered_at` is the moment of CloudTrail's delivery in seconds
+    since the epoch, where that is known.
     """
 
     origin: str
-    body: bytes | PayloadError
+    body: bytes | Path | PayloadError
     delivered_at: float | None = None
 
 

@@ -10,6 +10,9 @@ from detector.envelopes.log_file import delivery_time
 from detector.errors import PayloadError
 from detector.sources.delivery import Payload
 
+IN_MEMORY_BYTES = 8 << 20
+"""What is read of a file at once. Compressed log files are smaller, nearly all of them."""
+
 LOG_FILE_SUFFIXES = (".json", ".json.gz")
 
 
@@ -39,12 +42,18 @@ def log_files(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def read_payload(path: Path, max_bytes: int) -> Payload:
-    """Read a file; what prevents it is in the payload, for the account to show."""
-    body: bytes | PayloadError
+    """Read a file; what prevents it is in the payload, for the account to show.
+
+    A long one is only looked at, and left to be read when it is processed.
+    """
+    body: bytes | Path | PayloadError
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            body = file.read() if size <= max_bytes else _too_large(max_bytes)
+            if size > max_bytes:
+                body = _too_large(max_bytes)
+            else:
+                body = file.read() if size <= IN_MEMORY_BYTES else path
     except OSError as error:
         body = PayloadError("unreadable", f"the file cannot be read: {error.strerror}")
     return Payload(str(path), body, delivery_time(path.name))

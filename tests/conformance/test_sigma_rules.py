@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from detector.envelopes.log_file import open_log_file
+from detector.envelopes.log_file import LogFile
 from detector.rules.loader import LoadedRules, load_rules
 from detector.rules.oracle import holds
 from detector.rules.ruleset import RuleSet
@@ -69,7 +69,7 @@ def test_the_engine_says_of_every_event_what_the_oracle_says(
     ]
     assert [rules.match(event) for event in events] == expected
     # Twice, for what has been learnt of the first batch may change how the second is read.
-    batch = open_log_file(log_file(*events))
+    batch = LogFile(log_file(*events))
     for _ in range(2):
         found = rules.match_batch(batch)
         assert (found.not_records, found.unreadable) == ([], {})

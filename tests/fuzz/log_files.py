@@ -13,9 +13,11 @@ from tests.fuzz.running import RULES, Form, fuzz, instrumented
 
 with instrumented():
     from detector import lenient_json
-    from detector.envelopes.log_file import LogFile, open_log_file
+    from detector.envelopes.compression import inflate
+    from detector.envelopes.log_file import LogFile
+    from detector.envelopes.payload import Limits
     from detector.errors import PayloadError
-    from detector.matching import Limits, match_payload
+    from detector.matching import match_payload
     from detector.rules.engine import BatchMatches
     from detector.rules.rule import Rule
     from detector.rules.ruleset import RuleSet
@@ -88,9 +90,7 @@ def _no_number(name: str) -> None:
 def judged(body: bytes) -> object:
     """Return the reason for which a body is refused, or the ids that match each record."""
     try:
-        file = open_log_file(
-            body, max_bytes=LIMITS.max_inflated_bytes, max_values=LIMITS.max_values
-        )
+        file = LogFile(inflate(body, max_bytes=LIMITS.max_inflated_bytes))
         found = SHIPPED.match_batch(file)
     except PayloadError as error:
         assert error.message

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.envelopes.log_file import MAX_INFLATED_BYTES, MAX_VALUES
+from detector.envelopes.payload import MAX_INFLATED_BYTES, MAX_VALUES
 from tests.compressed import bomb
 from tests.records import log_file, record
 from tests.service_process import Service, running

@@ -56,7 +56,7 @@ def test_zero_padding_after_the_last_member_is_legal() -> None:
 
 
 def test_other_bytes_after_the_last_member_are_damage() -> None:
-    assert reason(gzip.compress(b"x") + b"y") == "corrupt"
+    assert reason(gzip.compress(b"x") + b"not gzip" * 3) == "corrupt"
 
 
 def test_an_empty_body_is_rejected() -> None:
@@ -81,5 +81,12 @@ def test_a_bomb_never_takes_much_more_memory_than_the_cap() -> None:
     assert peak < 32 << 20
 
 
-def test_a_bomb_inside_a_bomb_is_inflated_once() -> None:
-    assert inflate(gzip.compress(bomb(10 << 20)), max_bytes=CAP) == bomb(10 << 20)
+def test_gzip_within_gzip_is_inflated_and_gzip_within_that_refused() -> None:
+    members = gzip.compress(b"x") + gzip.compress(b"y")
+    twice = gzip.compress(members[:9]) + gzip.compress(members[9:])
+    assert inflate(twice, max_bytes=CAP) == b"xy"
+    assert reason(gzip.compress(twice)) == "too_deep"
+
+
+def test_a_bomb_inside_a_bomb_is_held_to_the_cap() -> None:
+    assert reason(gzip.compress(bomb(10 << 20))) == "too_large"

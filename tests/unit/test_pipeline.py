@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detector.accounting import Accounting
 from detector.counting.current import current_alerts
-from detector.matching import Limits
+from detector.envelopes.payload import Limits
 from detector.pipeline import Pipeline, Processed, Settings
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery, Payload
@@ -156,10 +156,10 @@ def test_a_position_is_committed_with_what_its_delivery_caused(store: SQLiteStor
     [
         (gzip.compress(log_file(record()))[:-20], "truncated"),
         (gzip.compress(log_file(record()))[:-8] + b"\0" * 8, "corrupt"),
-        (log_file(record())[:-5], "malformed_json"),
+        (log_file(record())[:-5], "truncated"),
         (b'{"Records": {"eventName": "PutUserPolicy"}}', "not_a_log_file"),
         (b"", "empty"),
-        (bomb(200 << 20), "too_large"),
+        (bomb(200 << 20), "malformed_json"),
         (b'{"Records": [' + b"[" * 99_999, "too_deep"),
     ],
 )

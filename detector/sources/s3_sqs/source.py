@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,8 @@ from aiobotocore.session import get_session
 from detector.aws import AWSCallError, describe, is_permanent
 from detector.backoff import backoff_seconds
 from detector.config import S3SQSSourceConfig
-from detector.envelopes.s3_notification import open_s3_notification
-from detector.envelopes.types import Control, ObjectReference
+from detector.envelopes.message import open_message
+from detector.envelopes.types import ObjectReference
 from detector.errors import PayloadError, SourceError
 from detector.sources.budget import Hold
 from detector.sources.delivery import Delivery, Payload
@@ -149,30 +149,25 @@ class S3SQSSource:
                 task.add_done_callback(_report)
 
     async def _handle(self, queue: Queue, s3: S3Client, message: Message, emit: Emit) -> None:
-        """Fetch what a message announces, and hand it on."""
-        content: list[ObjectReference] | Control | PayloadError
+        """Fetch what a message announces, or take it as it is, and hand it on."""
+        references: Sequence[ObjectReference] = ()
+        own: Payload | None = None
         try:
-            content = open_s3_notification(message.body)
+            references = open_message(message.body)
+            if not references:
+                own = Payload(f"sqs:{message.id}", message.body.encode())
         except PayloadError as error:
-            content = error
-        if isinstance(content, Control) or content == []:
-            log.info("message without objects", source=self.name, id=message.id)
-            queue.delete(message)
-            return
-        references = content if isinstance(content, list) else []
+            own = Payload(f"sqs:{message.id}", error)
         cost = sum(_weight(reference, self._config.max_object_bytes) for reference in references)
-        hold = await self._share.acquire(cost)
+        hold = await self._share.acquire(cost + len(message.body))
         try:
             payloads = await asyncio.gather(*(self._fetch(s3, item) for item in references))
         except BaseException:
             hold.release()
             raise
-        self._meter.fetched(
-            sum(len(item.body) for item in payloads if isinstance(item.body, bytes))
-        )
-        if isinstance(content, PayloadError):
-            payloads = [Payload(f"sqs:{message.id}", content)]
-        emit(self._delivery(queue, message, payloads, hold))
+        bodies = (item.body for item in payloads if isinstance(item.body, bytes))
+        self._meter.fetched(sum(map(len, bodies)))
+        emit(self._delivery(queue, message, payloads if own is None else [own], hold))
 
     def _delivery(
         self, queue: Queue, message: Message, payloads: list[Payload], hold: Hold

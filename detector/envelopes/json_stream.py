@@ -1,0 +1,322 @@
+"""JSON documents one after the other, read piece by piece.
+
+Firehose writes what it gets in a row: without anything between, or line by line. A log file is one
+document, which may be much longer than what one wants in memory: its records are handed on some at
+a time. msgspec finds where a document ends; nothing here counts braces in what may be a string.
+Where it refuses one, the places where it could end are tried by the tolerant reader.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from detector import lenient_json
+from detector.envelopes.compression import Reader
+from detector.errors import PayloadError
+
+WINDOW_BYTES = 8 << 20
+"""How much is looked at at once. Smaller, and long log files take more steps; larger, and each
+source's delivery takes that much more memory while it is processed."""
+
+MAX_DOCUMENT_BYTES = 32 << 20
+"""The longest document but for log files, of which each record is one. CloudTrail's records have
+256 KiB at most, and CloudWatch Logs sends 1 MiB in a piece."""
+
+MAX_FAULTS = 50
+"""Pieces that are no JSON before the rest is given up: each is looked at twice."""
+
+MAX_TOLERANT_BYTES = 1 << 20
+"""How far the end of a document is looked for that msgspec refuses. Four times CloudTrail's longest
+record; looking takes forty times as long as reading."""
+
+_CUTS = 16
+"""Places where a piece of a log file is tried to be cut: records hold lists of objects too."""
+
+LOG_FILE = re.compile(rb'\s*\{\s*"Records"\s*:\s*\[')
+"""How a log file begins."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
+_TRUNCATED = "Input data was truncated"
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{\]}]', re.DOTALL)
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One JSON document, whole."""
+
+    body: bytes | msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilePiece:
+    """Some records of a log file that is longer than the window, as a log file of their own."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogFileRecord:
+    """One record of such a log file, where they are not found together."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What could not be read as JSON; `is_rest` says that nothing after it was looked at."""
+
+    error: PayloadError
+    body: bytes
+    is_rest: bool
+
+
+Piece = Document | LogFilePiece | LogFileRecord | Broken
+
+
+class JSONStream:
+    """Reads the documents of a body; iterate over it once.
+
+    Raises:
+        PayloadError: what reading the body raises.
+    """
+
+    def __init__(
+        self,
+        body: Reader,
+        *,
+        window: int = WINDOW_BYTES,
+        max_document: int = MAX_DOCUMENT_BYTES,
+    ) -> None:
+        self._body = body
+        self._window = window
+        self._max_document = max(window, max_document)
+        self._buffer = b""
+        self._at = 0
+        self._is_all = False
+        self._is_given_up = False
+        self._faults = 0
+        self._is_one_by_one = False
+        """Whether what is in the buffer was found not to be documents line by line."""
+
+    def __iter__(self) -> Iterator[Piece]:
+        self._grow()
+        if self._buffer.startswith(_BYTE_ORDER_MARK):
+            self._at = len(_BYTE_ORDER_MARK)
+        while self._skip_space():
+            yield from self._next()
+
+    def _next(self) -> Iterator[Piece]:
+        """Yield what is next, and go past it; nothing where more was to be read first."""
+        try:
+            end = self._value_end()
+        except PayloadError as error:
+            yield from self._refused(error)
+            return
+        if end is not None:
+            yield Document(self._taken(end))
+            yield from self._lines()
+        elif len(self._buffer) - self._at >= self._window and self._is_log_file():
+            yield from self._log_file()
+        elif not self._grow():
+            yield self._rest(self._too_large())
+
+    def _lines(self) -> Iterator[Piece]:
+        """Yield all whole documents in the buffer at once, where that is how they lie."""
+        cut = len(self._buffer)
+        if not self._is_all:
+            cut = max(self._buffer.rfind(b"\n"), self._buffer.rfind(b"}{")) + 1
+        if cut <= self._at or self._is_one_by_one:
+            return
+        # A string may not hold a line break: where one holds "}{", what comes of it is refused.
+        text = self._buffer[self._at : cut].replace(b"}{", b"}\n{")
+        try:
+            documents = _RAW.decode_lines(text)
+        except (msgspec.DecodeError, RecursionError):
+            self._is_one_by_one = True
+            return
+        self._at = cut
+        for document in documents:
+            yield Document(document)
+
+    def _refused(self, error: PayloadError) -> Iterator[Piece]:
+        """Yield what msgspec refuses: as a document, if it is one for the tolerant reader."""
+        if error.reason == "truncated":
+            yield self._rest(error)
+            return
+        if self._is_log_file():
+            yield from self._log_file()
+            return
+        if len(self._buffer) - self._at < MAX_TOLERANT_BYTES and self._grow():
+            return
+        end = self._tolerant_end()
+        if end is not None and _is_tolerable(self._buffer[self._at : end]):
+            yield Document(self._taken(end))
+            return
+        line_end = self._buffer.find(b"\n", self._at)
+        yield self._broken(error, len(self._buffer) if line_end < 0 else line_end)
+
+    def _log_file(self) -> Iterator[Piece]:
+        """Yield the records of a log file some at a time, and go past its end."""
+        self._at = LOG_FILE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
+        while self._skip_space():
+            if self._buffer.startswith(b"]", self._at):
+                yield from self._end_of_log_file()
+                return
+            if self._buffer.startswith(b",", self._at):
+                self._at += 1
+                continue
+            yield from self._records()
+        if not self._is_given_up:
+            yield self._rest(PayloadError("truncated", "the document ends among its records"))
+
+    def _records(self) -> Iterator[Piece]:
+        """Yield the next records; nothing where more was to be read first."""
+        if not self._is_one_by_one:
+            records = self._many_records()
+            if records is not None:
+                yield LogFilePiece(b'{"Records":[' + records + b"]}")
+                return
+            self._is_one_by_one = True
+        try:
+            end = self._value_end()
+        except PayloadError as error:
+            end = None if error.reason == "truncated" else self._tolerant_end()
+            if end is None:
+                yield self._rest(error)
+            elif _is_tolerable(self._buffer[self._at : end]):
+                yield LogFileRecord(self._taken(end))
+            else:
+                yield self._broken(error, end)
+            return
+        if end is not None:
+            yield LogFileRecord(self._taken(end))
+        elif not self._grow():
+            yield self._rest(self._too_large())
+
+    def _many_records(self) -> bytes | None:
+        """Return as many whole records as there are in the buffer, if that is found at once."""
+        end = len(self._buffer)
+        for _ in range(_CUTS):
+            end = self._buffer.rfind(b"},", self._at, end)
+            if end < 0:
+                break
+            records = self._buffer[self._at : end + 1]
+            try:
+                _RAWS.decode(b"[" + records + b"]")
+            except (msgspec.DecodeError, RecursionError):
+                continue  # the cut lies within a record
+            self._at = end + 1
+            return records
+        return None
+
+    def _end_of_log_file(self) -> Iterator[Piece]:
+        """Go past what follows the records: it is read as that of a document without any."""
+        self._buffer = b'{"":[' + self._buffer[self._at :]
+        self._at = 0
+        while True:
+            try:
+                end = self._value_end()
+            except PayloadError as error:
+                yield self._rest(error)
+                return
+            if end is not None:
+                self._at = end
+                return
+            if not self._grow():
+                yield self._rest(self._too_large())
+                return
+
+    def _value_end(self) -> int | None:
+        """Return where the value ends that begins here; None if more must be read to know.
+
+        Raises:
+            PayloadError: `truncated`, `malformed_json` or `too_deep`.
+        """
+        try:
+            _RAW.decode(memoryview(self._buffer)[self._at :])
+        except msgspec.DecodeError as error:
+            text = str(error)
+            if trailing := _TRAILING.search(text):
+                return self._at + int(trailing.group(1)) - 1
+            if text == _TRUNCATED:
+                if not self._is_all:
+                    return None
+                raise PayloadError("truncated", "the document ends in the middle") from error
+            raise PayloadError("malformed_json", f"the document is not JSON: {text}") from error
+        except RecursionError as error:
+            raise PayloadError("too_deep", "the document is nested too deeply") from error
+        is_closed = self._buffer[self._at : self._at + 1] in {b"{", b"[", b'"'}
+        return len(self._buffer) if is_closed or self._is_all else None
+
+    def _tolerant_end(self) -> int | None:
+        """Return where the brackets are balanced that open here, None if they are not soon."""
+        depth = 0
+        for token in _TOKEN.finditer(self._buffer, self._at, self._at + MAX_TOLERANT_BYTES):
+            mark = token.group()
+            if mark in {b"{", b"["}:
+                depth += 1
+            elif mark in {b"}", b"]"}:
+                depth -= 1
+            if depth <= 0:
+                return token.end()
+        return None
+
+    def _is_log_file(self) -> bool:
+        return LOG_FILE.match(self._buffer, self._at) is not None
+
+    def _taken(self, end: int) -> bytes:
+        taken = self._buffer[self._at : end]
+        self._at = end
+        return taken
+
+    def _broken(self, error: PayloadError, end: int) -> Broken:
+        self._faults += 1
+        if end == len(self._buffer) or self._faults >= MAX_FAULTS:
+            return self._rest(error)
+        return Broken(error, self._taken(end), is_rest=False)
+
+    def _rest(self, error: PayloadError) -> Broken:
+        """Return all that is left, and read no more."""
+        rest = self._taken(len(self._buffer))
+        self._is_all = self._is_given_up = True
+        return Broken(error, rest, is_rest=True)
+
+    def _too_large(self) -> PayloadError:
+        return PayloadError("too_large", f"a document is longer than {self._max_document} bytes")
+
+    def _skip_space(self) -> bool:
+        """Go to the next byte that is no space; return whether there is one."""
+        while True:
+            self._at = _SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._buffer):
+                return True
+            if not self._grow():
+                return False
+
+    def _grow(self) -> bool:
+        """Read more behind what is not done with; return whether there is more."""
+        left = len(self._buffer) - self._at
+        if self._is_all or left >= self._max_document:
+            return False
+        more = self._body.read(self._window - left if left < self._window else left)
+        self._buffer = self._buffer[self._at :] + more
+        self._at = 0
+        self._is_all = not more
+        self._is_one_by_one = False
+        return True
+
+
+def _is_tolerable(document: bytes) -> bool:
+    try:
+        lenient_json.decode(_RAW, document)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
