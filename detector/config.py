@@ -117,6 +117,15 @@ class S3SQSSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", ta
         _url(self, "queue_url")
 
 
+class StdinSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", tag="stdin"):
+    """JSON documents piped in on standard input. The service ends when it does, and all others."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.paused:
+            raise ValueError("paused: what is in a pipe cannot wait; stop what writes to it")
+
+
 class StdoutSinkConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="stdout"):
     """Standard output: text on a terminal, one JSON document a line otherwise."""
 
@@ -150,7 +159,7 @@ class SNSSinkConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="sn
 
 
 P = TypeVar("P", bound=_Named)
-SourceConfig = DirectorySourceConfig | S3SQSSourceConfig
+SourceConfig = DirectorySourceConfig | S3SQSSourceConfig | StdinSourceConfig
 SinkConfig = StdoutSinkConfig | WebhookSinkConfig | SNSSinkConfig
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from detector.config import DirectorySourceConfig, SourceConfig
+from detector.config import DirectorySourceConfig, SourceConfig, StdinSourceConfig
 from detector.sources.directory import DirectorySource
 from detector.sources.s3_sqs import S3SQSSource
 from detector.sources.source import Source, SourceContext
+from detector.sources.stdin import StdinSource
 
 
 def make_source(config: SourceConfig, context: SourceContext) -> Source:
     """Return the source that a part of the configuration describes."""
     if isinstance(config, DirectorySourceConfig):
         return DirectorySource(config, context)
+    if isinstance(config, StdinSourceConfig):
+        return StdinSource(config, context)
     return S3SQSSource(config, context)
