@@ -153,16 +153,6 @@ def test_a_sink_that_hangs_holds_up_neither_the_others_nor_the_end(tmp_path: Pat
             assert service.stop() == 0
 
 
-def test_a_folder_that_vanishes_ends_the_service_with_a_failure(tmp_path: Path) -> None:
-    (tmp_path / "logs").mkdir()
-    with running(tmp_path, config()) as service:
-        service.wait_until(lambda: service.get("/readyz")[0] == 200)
-        (tmp_path / "logs").rmdir()
-        assert service.process.wait(60) == 1
-        failed = [line for line in service.log if line["event"] == "failed for good"]
-        assert "cannot be read" in failed[0]["error"]
-
-
 def test_standard_output_that_is_closed_ends_the_service_with_a_failure(tmp_path: Path) -> None:
     shutil.copytree(SAMPLE_LOGS, tmp_path / "logs")
     path = tmp_path / "detector.yaml"
