@@ -51,6 +51,8 @@ class PayloadMatches:
     events: list[tuple[Event, Sequence[Rule]]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     rejections: list[Rejection] = field(default_factory=list)
+    trails: set[Trail] = field(default_factory=set)
+    """Whose the records are, where the payload's name does not tell."""
 
 
 def match_payload(payload: Payload, rules: RuleSet, limits: Limits) -> PayloadMatches:
@@ -115,16 +117,13 @@ def _take(content: Content, payload: Payload, result: PayloadMatches) -> None:
 def trails_heard(payload: Payload, matches: PayloadMatches) -> set[Trail]:
     """Return the trails that a payload shows to be alive.
 
-    Its name tells, or else what its matched events say of themselves. What could not be read
-    shows nothing: a queue may bring it again and again. Digest files are of no trail.
+    Its name tells, or else what its records say of themselves. What could not be read shows
+    nothing: a queue may bring it again and again. Digest files are of no trail.
     """
     if matches.skipped["digest"] or any(item.index is None for item in matches.rejections):
         return set()
     named = trail_of(payload.origin)
-    if named is not None:
-        return {named}
-    told = {trail(event.identity.account, event.text("awsRegion")) for event, _ in matches.events}
-    return {item for item in told if item is not None}
+    return matches.trails if named is None else {named}
 
 
 def _match_records(
@@ -164,6 +163,24 @@ def _match_records(
                 result.events.append((event, matched[index]))
     account.received += left
     account.unmatched += left
+    if trail_of(payload.origin) is None:
+        result.trails |= _trails_in(log_file)
+
+
+def _trails_in(log_file: LogFile) -> set[Trail]:
+    """Return whose the records are, by what they say themselves."""
+    whose = {
+        (bytes(record.recipientAccountId), bytes(record.awsRegion))
+        for record in log_file.decode(_Whose)
+        if isinstance(record, _Whose)
+    }
+    trails = (trail(_unquoted(account), _unquoted(region)) for account, region in whose)
+    return {item for item in trails if item is not None}
+
+
+def _unquoted(value: bytes) -> str:
+    # Neither an account nor a region has anything in it that JSON would escape.
+    return value.decode(errors="replace").strip('"')
 
 
 def _insights(log_file: LogFile, batch: BatchMatches[Rule]) -> list[int]:
@@ -179,6 +196,11 @@ def _event_type(record: msgspec.Raw) -> object:
         return lenient_json.decode(_TYPED, record).eventType
     except (msgspec.DecodeError, RecursionError):
         return None
+
+
+class _Whose(msgspec.Struct):
+    recipientAccountId: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815
+    awsRegion: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815
 
 
 class _Typed(msgspec.Struct):

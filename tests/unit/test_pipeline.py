@@ -313,7 +313,7 @@ LOG_FILE_NAME = "444455556666_CloudTrail_eu-west-1_20260916T1205Z_UeY8n7jYpsCAu8
         (LOG_FILE_NAME, log_file(), {("444455556666", "eu-west-1")}),
         ("a.json", log_file(record(), record()), {(ACCOUNT, "us-east-1")}),
         ("a.json", log_file(record(awsRegion=7), record(recipientAccountId="x")), set()),
-        ("a.json", log_file(record("GetUser")), set()),
+        ("a.json", log_file(record("GetUser")), {(ACCOUNT, "us-east-1")}),
         (LOG_FILE_NAME, log_file(record())[:-9], set()),
         (LOG_FILE_NAME, b'{"digestEndTime": "2026-09-16T15:00:00Z"}', set()),
         (LOG_FILE_NAME.replace("CloudTrail", "CloudTrail-Digest"), b"", set()),
