@@ -29,7 +29,8 @@ DETECTOR = ("-m", "detector")
 class Service:
     """A running `detector run`. Standard output and error go to files in the folder.
 
-    `program` is what Python runs in place of `-m detector`, with the same arguments.
+    `program` is what Python runs in place of `-m detector`, with the same arguments. `piped` gives
+    it a pipe as standard input.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class Service:
         config: dict[str, Any],
         env: dict[str, str],
         program: Sequence[str] = DETECTOR,
+        *,
+        piped: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = {"telemetry": {"port": 0}, **config}
@@ -48,7 +51,7 @@ class Service:
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, *program, "run", "--config", str(path)],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 env={**os.environ, **env},
@@ -141,9 +144,11 @@ def running(
     config: dict[str, Any],
     env: dict[str, str] | None = None,
     program: Sequence[str] = DETECTOR,
+    *,
+    piped: bool = False,
 ) -> Iterator[Service]:
     """Run a service; nothing that it prints may be a traceback."""
-    service = Service(folder, config, env or {}, program)
+    service = Service(folder, config, env or {}, program, piped=piped)
     try:
         yield service
     finally:
