@@ -16,8 +16,13 @@ import msgspec
 
 T = TypeVar("T")
 
-_BEYOND_REPAIR = ("JSON is malformed: trailing characters", "Input data was truncated")
+_TRAILING = "JSON is malformed: trailing characters"
+_TRUNCATED = "Input data was truncated"
 """How msgspec says that a document is good as far as it goes."""
+
+_SURROGATES_BYTES = 12
+"""What a pair of surrogates takes. msgspec looks for the second one of a pair, and says that the
+document was truncated where there is no room for it; such a document can be repaired."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _REPLACEMENT = rb"\ufffd"
@@ -47,9 +52,15 @@ def decode(decoder: msgspec.json.Decoder[T], document: bytes | bytearray | msgsp
     try:
         return decoder.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if str(error).startswith(_BEYOND_REPAIR):
+        if _is_beyond_repair(str(error), document):
             raise
         return decoder.decode(repair(bytes(document)))
+
+
+def _is_beyond_repair(message: str, document: bytes | bytearray | msgspec.Raw) -> bool:
+    if message.startswith(_TRUNCATED):
+        return rb"\u" not in bytes(memoryview(document)[-_SURROGATES_BYTES:])
+    return message.startswith(_TRAILING)
 
 
 def repair(document: bytes) -> bytes:

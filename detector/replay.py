@@ -6,7 +6,7 @@ But for silent sources: a replay has no time at which something should have come
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ import msgspec
 from detector.accounting import Accounting
 from detector.alerts.alert import Alert
 from detector.counting.current import current_alerts
-from detector.envelopes.log_file import delivery_time
 from detector.matching import Rejection
 from detector.pipeline import Pipeline, Settings
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery
-from detector.sources.files import log_files, read_payload
+from detector.sources.files import stored_files
+from detector.sources.stored import Stored, in_order
 from detector.state.sqlite import SQLiteStore
 
 
@@ -56,24 +56,29 @@ class Replay:
         }
 
 
-def replay(
-    rules: RuleSet,
-    paths: Sequence[Path],
-    settings: Settings,
-    on_file: Callable[[Path], None] = lambda _: None,
-) -> Replay:
-    """Run files, and the log files of folders, through the pipeline with a state in memory.
+def replay(rules: RuleSet, paths: Sequence[Path], settings: Settings) -> Replay:
+    """Run files, and the log files of folders, through the pipeline; see `replay_stored`.
 
-    Files are taken in the order of the delivery times in their names, which are the clock by which
-    sliding windows are evaluated; one whose name tells no time arrives with its latest event. All
-    windows are retained. `on_file` is called before each file is read.
+    Files are taken in the order of the delivery times in their names.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    files = stored_files(paths, settings.limits.max_inflated_bytes)
+    return replay_stored(rules, in_order(files), settings)
+
+
+def replay_stored(rules: RuleSet, items: Iterable[Stored], settings: Settings) -> Replay:
+    """Run what is stored somewhere through the pipeline with a state in memory, in this order.
+
+    The times of delivery are the clock by which sliding windows are evaluated; a payload that has
+    none arrives with its latest event. All windows are retained.
     """
     result = Replay()
     with SQLiteStore.in_memory() as store:
         pipeline = Pipeline(rules, store, settings)
-        for path in sorted(files_of(paths), key=lambda path: delivery_time(path.name) or 0.0):
-            on_file(path)
-            payload = read_payload(path, settings.limits.max_inflated_bytes)
+        for item in items:
+            payload = item.read()
             if payload.delivered_at is not None:
                 pipeline.advance(payload.delivered_at)
             outcome = pipeline.process(
@@ -88,17 +93,3 @@ def replay(
         pipeline.close()
         result.alerts = [item for item in current_alerts(store) if item.state != "withdrawn"]
     return result
-
-
-def files_of(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files named, and the log files in the folders named.
-
-    Raises:
-        OSError: a folder cannot be read.
-    """
-    for path in paths:
-        if path.is_dir():
-            for entry in log_files(path):
-                yield Path(entry.path)
-        else:
-            yield path

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from detector.envelopes.log_file import delivery_time
 from detector.errors import PayloadError
 from detector.sources.delivery import Payload
+from detector.sources.stored import ALL_TIME, Period, Stored
 
 IN_MEMORY_BYTES = 8 << 20
 """What is read of a file at once. Compressed log files are smaller, nearly all of them."""
@@ -57,6 +59,24 @@ def read_payload(path: Path, max_bytes: int) -> Payload:
     except OSError as error:
         body = PayloadError("unreadable", f"the file cannot be read: {error.strerror}")
     return Payload(str(path), body, delivery_time(path.name))
+
+
+def stored_files(
+    paths: Iterable[Path], max_bytes: int, period: Period = ALL_TIME
+) -> Iterator[Stored]:
+    """Yield the files named, and the log files in the folders named, that a period holds.
+
+    A file's time is that in its name; one whose name tells none is taken.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    for path in paths:
+        files = (Path(entry.path) for entry in log_files(path)) if path.is_dir() else [path]
+        for file in files:
+            delivered_at = delivery_time(file.name)
+            if period.holds(delivered_at):
+                yield Stored(str(file), delivered_at, partial(read_payload, file, max_bytes))
 
 
 def _too_large(max_bytes: int) -> PayloadError:
