@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
+from detector.envelopes.avro import is_avro, open_avro
 from detector.envelopes.cloudtrail_notification import VALIDATION_MESSAGE
 from detector.envelopes.compression import Inflated, Reader, inflate_small
 from detector.envelopes.document import Content as DocumentContent
@@ -127,6 +128,9 @@ class _Opening:
                     yield from self._open_inner(record, depth)
                 return
             yield from self._open_json(BytesIO(data), depth)
+        elif is_avro(body.begin):
+            for datum in open_avro(body, max_bytes=self._left, max_values=self._limits.max_values):
+                yield from self._open_inner(datum, depth)
         elif body.begin == VALIDATION_MESSAGE[: len(body.begin)]:
             data = _whole(body)
             if data.strip() == VALIDATION_MESSAGE:

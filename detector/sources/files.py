@@ -15,7 +15,8 @@ from detector.sources.stored import ALL_TIME, Period, Stored
 IN_MEMORY_BYTES = 8 << 20
 """What is read of a file at once. Compressed log files are smaller, nearly all of them."""
 
-LOG_FILE_SUFFIXES = (".json", ".json.gz")
+_KINDS = (".json", ".jsonl", ".ndjson", ".avro")
+LOG_FILE_SUFFIXES = (*_KINDS, *(f"{kind}.gz" for kind in _KINDS))
 
 
 def is_log_file_name(name: str) -> bool:
