@@ -24,6 +24,7 @@ from detector.counting.context import (
     RETENTION_SECONDS,
 )
 from detector.document import Document, Key, read
+from detector.envelopes.firehose import MAX_REQUEST_BYTES
 from detector.envelopes.log_file import Trail, trail
 from detector.envelopes.payload import MAX_INFLATED_BYTES, MAX_VALUES
 from detector.errors import ConfigError, Place
@@ -33,10 +34,16 @@ from detector.typed_document import convert
 
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_STREAM_ARN = re.compile(
+    r"arn:aws[a-z-]*:firehose:[a-z0-9-]+:[0-9]{12}:deliverystream/[\w.-]{1,64}"
+)
 _DAY = 86_400.0
 
 MAX_OBJECT_BYTES = 128 << 20
 """What Firehose puts into an object at most; CloudTrail's are smaller. It is held as it comes."""
+
+MAX_ACCESS_KEY_BYTES = 4096
+"""Firehose sends no longer one."""
 
 SHIPPED = "shipped"
 """Stands among the rules for the shipped packs."""
@@ -126,6 +133,69 @@ class StdinSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", ta
             raise ValueError("paused: what is in a pipe cannot wait; stop what writes to it")
 
 
+class TLSConfig(Section, frozen=True, kw_only=True):
+    """A certificate with its chain, and its private key: PEM files, read again when they change."""
+
+    certificate: str
+    key: str
+
+
+class FirehoseSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", tag="firehose"):
+    """Amazon Data Firehose streams that deliver to us as their HTTP endpoint.
+
+    Each of `access_keys` is good, so that a new one can be brought in before the old one goes.
+    `stream_arns` are the streams that may deliver; empty, any that has a key. A request must have
+    come in whole within `read_timeout_seconds`. Port 0 takes a free one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int
+    path: str = "/"
+    access_keys: tuple[str, ...] = ()
+    accept_without_access_key: bool = False
+    stream_arns: tuple[str, ...] = ()
+    tls: TLSConfig | None = None
+    max_request_bytes: int = MAX_REQUEST_BYTES
+    read_timeout_seconds: float = 60.0
+    concurrency: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _between(self, "port", 0, 65_535)
+        _between(self, "read_timeout_seconds", 1, 120)
+        _positive(self, "max_request_bytes", "concurrency")
+        if not self.path.startswith("/") or "?" in self.path or "#" in self.path:
+            raise ValueError("path begins with / and has neither ? nor #")
+        if bool(self.access_keys) == self.accept_without_access_key:
+            raise ValueError(
+                "name at least one of access_keys, or, if whoever reaches the port may send events,"
+                " say accept_without_access_key: true instead"
+            )
+        for index, key in enumerate(self.access_keys):
+            if not key or key != key.strip() or not key.isprintable():
+                raise ValueError(
+                    f"access_keys[{index}] is empty, or has white space around it or signs that no"
+                    " header can carry: no request would have it"
+                )
+            if len(key.encode()) > MAX_ACCESS_KEY_BYTES:
+                raise ValueError(f"access_keys[{index}] has more than {MAX_ACCESS_KEY_BYTES} bytes")
+        for arn in self.stream_arns:
+            if not _STREAM_ARN.fullmatch(arn):
+                raise ValueError(
+                    "stream_arns are like"
+                    " arn:aws:firehose:us-east-1:111122223333:deliverystream/name"
+                )
+
+    def __repr__(self) -> str:
+        """Leave out the keys: what is shown somewhere by mistake must not hold a secret."""
+        shown = [
+            f"{name}={getattr(self, name)!r}"
+            for name in self.__struct_fields__
+            if name != "access_keys"
+        ]
+        return f"FirehoseSourceConfig({', '.join(shown)})"
+
+
 class StdoutSinkConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="stdout"):
     """Standard output: text on a terminal, one JSON document a line otherwise."""
 
@@ -159,7 +229,7 @@ class SNSSinkConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="sn
 
 
 P = TypeVar("P", bound=_Named)
-SourceConfig = DirectorySourceConfig | S3SQSSourceConfig | StdinSourceConfig
+SourceConfig = DirectorySourceConfig | S3SQSSourceConfig | StdinSourceConfig | FirehoseSourceConfig
 SinkConfig = StdoutSinkConfig | WebhookSinkConfig | SNSSinkConfig
 
 
@@ -323,10 +393,7 @@ def load_config(path: Path) -> Config:
     return msgspec.structs.replace(
         config,
         sources=tuple(
-            msgspec.structs.replace(source, path=str(folder / source.path))
-            if isinstance(source, DirectorySourceConfig)
-            else source
-            for source in _with_names(config.sources, "sources", document)
+            _absolute(source, folder) for source in _with_names(config.sources, "sources", document)
         ),
         sinks=_with_names(config.sinks, "sinks", document),
         rules=tuple(
@@ -335,6 +402,20 @@ def load_config(path: Path) -> Config:
         placeholders=None if config.placeholders is None else str(folder / config.placeholders),
         state=msgspec.structs.replace(config.state, path=str(folder / config.state.path)),
     )
+
+
+def _absolute(source: SourceConfig, folder: Path) -> SourceConfig:
+    """Return a source whose paths on disk do not depend on where the service is started."""
+    if isinstance(source, DirectorySourceConfig):
+        return msgspec.structs.replace(source, path=str(folder / source.path))
+    if isinstance(source, FirehoseSourceConfig) and source.tls is not None:
+        tls = msgspec.structs.replace(
+            source.tls,
+            certificate=str(folder / source.tls.certificate),
+            key=str(folder / source.tls.key),
+        )
+        return msgspec.structs.replace(source, tls=tls)
+    return source
 
 
 def _resolve(value: object, keys: list[Key], document: Document, folder: Path) -> object:

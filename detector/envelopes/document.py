@@ -13,6 +13,7 @@ from detector import lenient_json
 from detector.envelopes.cloudtrail_notification import open_cloudtrail_notification
 from detector.envelopes.cloudwatch_logs import open_cloudwatch_logs, open_lambda_event
 from detector.envelopes.eventbridge import open_eventbridge_event
+from detector.envelopes.firehose import open_error_record
 from detector.envelopes.log_file import LogFile
 from detector.envelopes.s3_notification import (
     is_s3_notification,
@@ -85,6 +86,7 @@ _SHAPES: Sequence[tuple[str, Callable[[JSON], Sequence[Content]]]] = (
     ("Event", open_s3_test_event),
     ("awslogs", open_lambda_event),
     ("digestEndTime", _open_digest),
+    ("rawData", open_error_record),
 )
 """By which key a shape is told, the most frequent first."""
 
@@ -102,6 +104,7 @@ class _Keys(msgspec.Struct):
     Event: _Mark = msgspec.UNSET
     awslogs: _Mark = msgspec.UNSET
     digestEndTime: _Mark = msgspec.UNSET  # noqa: N815
+    rawData: _Mark = msgspec.UNSET  # noqa: N815
 
 
 _KEYS = msgspec.json.Decoder(_Keys)

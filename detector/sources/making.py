@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from detector.config import DirectorySourceConfig, SourceConfig, StdinSourceConfig
+from detector.config import (
+    DirectorySourceConfig,
+    FirehoseSourceConfig,
+    SourceConfig,
+    StdinSourceConfig,
+)
 from detector.sources.directory import DirectorySource
+from detector.sources.firehose import FirehoseSource
 from detector.sources.s3_sqs import S3SQSSource
 from detector.sources.source import Source, SourceContext
 from detector.sources.stdin import StdinSource
@@ -15,4 +21,6 @@ def make_source(config: SourceConfig, context: SourceContext) -> Source:
         return DirectorySource(config, context)
     if isinstance(config, StdinSourceConfig):
         return StdinSource(config, context)
+    if isinstance(config, FirehoseSourceConfig):
+        return FirehoseSource(config, context)
     return S3SQSSource(config, context)

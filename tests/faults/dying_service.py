@@ -86,9 +86,10 @@ class _Connection(sqlite3.Connection):
 
 def _replace_sources() -> None:
     from detector.sources.directory import DirectorySource  # noqa: PLC0415
+    from detector.sources.firehose import FirehoseSource  # noqa: PLC0415
     from detector.sources.s3_sqs import S3SQSSource  # noqa: PLC0415
 
-    for source in (DirectorySource, S3SQSSource):
+    for source in (DirectorySource, FirehoseSource, S3SQSSource):
         source.run = _with_steps(source.run)  # type: ignore[assignment, method-assign]
 
 

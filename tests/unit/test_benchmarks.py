@@ -106,3 +106,14 @@ def test_the_benchmark_of_a_storm_prints_its_ratio_and_the_memory(groups: int) -
     )
     assert done.stdout.count(" x the match stage") == 3
     assert "MiB resident" in done.stdout
+
+
+def test_the_benchmark_of_firehose_prints_its_ratio() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.firehose", "--records", "300", "--turns", "1", "--gzip"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    assert "x the floor's time" in done.stdout

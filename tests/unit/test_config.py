@@ -5,6 +5,7 @@ import pytest
 from detector.config import (
     Config,
     DirectorySourceConfig,
+    FirehoseSourceConfig,
     S3SQSSourceConfig,
     StdoutSinkConfig,
     WebhookSinkConfig,
@@ -12,6 +13,7 @@ from detector.config import (
 )
 from detector.errors import ConfigError
 
+FIREHOSE = "sources: [{type: firehose, port: 1, %s}]"
 SOURCES = "sources: [{type: directory, path: logs}]\n"
 
 
@@ -75,6 +77,7 @@ def test_every_kind_of_source_and_sink_can_be_named(tmp_path: Path) -> None:
 sources:
   - {type: s3_sqs, queue_url: "https://sqs.us-east-1.amazonaws.com/111122223333/q"}
   - {type: directory, name: more, path: x}
+  - {type: firehose, port: 8443, access_keys: [a], tls: {certificate: a.crt, key: /b.key}}
 sinks:
   - {type: stdout, format: json}
   - {type: sns, topic_arn: "arn:aws:sns:us-east-1:111122223333:alerts"}
@@ -82,7 +85,11 @@ sinks:
 """,
     )
     assert isinstance(config.sources[0], S3SQSSourceConfig)
-    assert [part.name for part in config.sources] == ["s3_sqs", "more"]
+    assert [part.name for part in config.sources] == ["s3_sqs", "more", "firehose"]
+    hose = config.sources[2]
+    assert isinstance(hose, FirehoseSourceConfig)
+    assert hose.tls is not None
+    assert (hose.tls.certificate, hose.tls.key) == (f"{tmp_path}/a.crt", "/b.key")
     assert [part.name for part in config.sinks] == ["stdout", "sns", "webhook"]
 
 
@@ -101,7 +108,7 @@ sinks:
         (
             "sources: [{type: directry, path: x}]",
             "1:18: sources[0].type has a value that is not known; did you mean directory?"
-            " Known here: directory, s3_sqs",
+            " Known here: directory, s3_sqs, stdin, firehose",
         ),
         ("sources: x", "1:10: sources must be a list, not a string"),
         ("sources: []", "1:1: sources is empty: name at least one"),
@@ -161,6 +168,20 @@ sinks:
             "sources: [{type: s3_sqs, queue_url: 'http://q', wait_seconds: 30}]",
             "wait_seconds must be from 0 to 20",
         ),
+        (
+            "sources: [{type: firehose, port: 1}]",
+            "1:11: sources[0]: name at least one of access_keys, or, if whoever reaches the port"
+            " may send events, say accept_without_access_key: true instead",
+        ),
+        (FIREHOSE % "access_keys: [a], accept_without_access_key: true", "access_keys, or, if"),
+        (FIREHOSE % "access_keys: ['']", "access_keys[0] is empty, or has white space around it"),
+        (FIREHOSE % "access_keys: [a, ' b']", "access_keys[1] is empty, or has white space"),
+        (FIREHOSE % 'access_keys: [é, "a\\nb"]', "access_keys[1] is empty, or has white space"),
+        (FIREHOSE % f"access_keys: [{'x' * 4097}]", "access_keys[0] has more than 4096 bytes"),
+        (FIREHOSE % "access_keys: [a], path: hose", "path begins with / and has neither ? nor #"),
+        (FIREHOSE % "access_keys: [a], stream_arns: [trail]", "stream_arns are like arn:aws:fire"),
+        (FIREHOSE % "access_keys: [a], read_timeout_seconds: 0", "must be from 1 to 120"),
+        (FIREHOSE % "access_keys: [a], tls: {certificate: x}", "sources[0].tls.key is missing"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_a_remedy(
@@ -179,3 +200,19 @@ def test_a_secret_with_a_wrong_value_is_not_shown(
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, SOURCES + "sinks: [{type: webhook, url: '${env:HOOK}'}]")
     assert "hunter2" not in str(caught.value)
+
+
+def test_an_access_key_is_shown_by_no_error_and_no_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "hunter2")
+    config = load(tmp_path, FIREHOSE % "access_keys: ['${env:KEY}']")
+    (source,) = config.sources
+    assert isinstance(source, FirehoseSourceConfig)
+    assert source.access_keys == ("hunter2",)
+    assert "hunter2" not in f"{config} {config!r} {source} {source!r}"
+    assert "port=1" in repr(source)
+    for wrong in ("' ${env:KEY}'", "'${env:KEY}', ''", "'${env:KEY}', [1]", "{'${env:KEY}': 1}"):
+        with pytest.raises(ConfigError) as caught:
+            load(tmp_path, FIREHOSE % f"access_keys: [{wrong}]")
+        assert "hunter2" not in str(caught.value)

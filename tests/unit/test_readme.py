@@ -27,13 +27,14 @@ def example(first_line: str) -> str:
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setenv("ALERT_WEBHOOK_URL", "https://hooks.example/x")
     monkeypatch.setenv("ALERT_WEBHOOK_TOKEN", "s3cret")
+    monkeypatch.setenv("FIREHOSE_ACCESS_KEY", "s3cret")
     path = tmp_path / "shown.yaml"
     path.write_text(example("configuration"))
     return load_config(path)
 
 
 def test_the_example_configuration_is_good(shown: Config) -> None:
-    assert [source.name for source in shown.sources] == ["s3_sqs", "directory"]
+    assert [source.name for source in shown.sources] == ["s3_sqs", "directory", "firehose"]
     assert [sink.name for sink in shown.sinks] == ["stdout", "webhook", "sns"]
 
 
