@@ -28,6 +28,8 @@ from detector.envelopes.firehose import MAX_REQUEST_BYTES
 from detector.envelopes.log_file import Trail, trail
 from detector.envelopes.payload import MAX_INFLATED_BYTES, MAX_VALUES
 from detector.errors import ConfigError, Place
+from detector.quarantine.entry import QUARANTINE
+from detector.quarantine.keeping import MAX_ENTRY_BYTES
 from detector.rules.loader import shipped_rules
 from detector.rules.rule import Status
 from detector.typed_document import convert
@@ -82,6 +84,11 @@ class _Source(_Named, frozen=True, kw_only=True):
     """A source that is `paused` fetches nothing; it may be paused and resumed by a reload."""
 
     paused: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name == QUARANTINE:
+            raise ValueError(f"name must not be {QUARANTINE}: so is called what is replayed")
 
 
 class DirectorySourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", tag="directory"):
@@ -248,6 +255,36 @@ class StateConfig(Section, frozen=True, kw_only=True):
         _positive(self, "retention_seconds")
 
 
+class QuarantineConfig(Section, frozen=True, kw_only=True):
+    """Where what cannot be understood is kept, where no queue keeps it.
+
+    `path` is a folder, or s3://bucket/prefix; without it the folder `quarantine` beside the state.
+    Of one body `max_entry_bytes` are kept. The folder holds entries up to `max_bytes` and for
+    `retention_seconds`, by default for long enough that a fix can be made and released; under a
+    prefix that is a lifecycle rule's matter.
+    """
+
+    path: str = ""
+    region: str | None = None
+    endpoint_url: str | None = None
+    max_bytes: int = 1 << 30
+    max_entry_bytes: int = MAX_ENTRY_BYTES
+    retention_seconds: float = 30 * _DAY
+
+    def __post_init__(self) -> None:
+        _positive(self, "retention_seconds")
+        _between(self, "max_entry_bytes", 1, MAX_INFLATED_BYTES)
+        if self.max_bytes < 2 * self.max_entry_bytes:
+            raise ValueError("max_bytes must be at least twice max_entry_bytes")
+        if self.is_in_s3 and not urlsplit(self.path).netloc:
+            raise ValueError("path is a folder, or like s3://bucket/prefix")
+
+    @property
+    def is_in_s3(self) -> bool:
+        """Whether entries are objects in a bucket, not files in a folder."""
+        return self.path.startswith("s3://")
+
+
 class AlertsConfig(Section, frozen=True, kw_only=True):
     """How alerts are made.
 
@@ -363,6 +400,7 @@ class Config(Section, frozen=True, kw_only=True):
     rule_status: dict[str, Status] = {}
     silences: tuple[Silence, ...] = ()
     state: StateConfig = StateConfig()
+    quarantine: QuarantineConfig = QuarantineConfig()
     alerts: AlertsConfig = AlertsConfig()
     windows: WindowsConfig = WindowsConfig()
     silent_sources: SilentSourcesConfig = SilentSourcesConfig()
@@ -390,7 +428,7 @@ def load_config(path: Path) -> Config:
     document = replace(document, data=data)
     _check_statuses(document)
     config = convert(document, Config, ConfigError)
-    return msgspec.structs.replace(
+    config = msgspec.structs.replace(
         config,
         sources=tuple(
             _absolute(source, folder) for source in _with_names(config.sources, "sources", document)
@@ -401,7 +439,37 @@ def load_config(path: Path) -> Config:
         ),
         placeholders=None if config.placeholders is None else str(folder / config.placeholders),
         state=msgspec.structs.replace(config.state, path=str(folder / config.state.path)),
+        quarantine=_placed(config, folder),
     )
+    _check_quarantine(config, document)
+    return config
+
+
+def _placed(config: Config, folder: Path) -> QuarantineConfig:
+    """Return the quarantine's part with a path: an absolute one where it is a folder."""
+    quarantine = config.quarantine
+    if quarantine.is_in_s3:
+        return quarantine
+    path = folder / quarantine.path
+    if not quarantine.path:
+        path = (folder / config.state.path).parent / QUARANTINE
+    return msgspec.structs.replace(quarantine, path=str(path))
+
+
+def _check_quarantine(config: Config, document: Document) -> None:
+    """Refuse a quarantine that a source would read: each entry would become another one."""
+    if config.quarantine.is_in_s3:
+        return
+    path = Path(config.quarantine.path).resolve()
+    for source in config.sources:
+        if isinstance(source, DirectorySourceConfig) and path.is_relative_to(
+            Path(source.path).resolve()
+        ):
+            raise ConfigError(
+                f"the quarantine {path} lies in the folder that the source {source.name} reads",
+                place=document.place(["quarantine", "path"]),
+                remedy="set quarantine.path to a folder outside of it",
+            )
 
 
 def _absolute(source: SourceConfig, folder: Path) -> SourceConfig:

@@ -109,6 +109,10 @@ class SourceError(DetectorError):
     """A source has failed for good; what can pass by itself is retried inside the source."""
 
 
+class QuarantineError(DetectorError):
+    """The quarantine, or an entry of it, cannot be read or written."""
+
+
 class SinkError(DetectorError):
     """A sink is configured so that it can never deliver."""
 

@@ -45,10 +45,12 @@ class PayloadMatches:
     """What one payload held.
 
     `accounting` takes every match for matched; which of them are duplicates is known later.
+    `places` are the records' numbers in the payload, one for each of `events`.
     """
 
     accounting: Accounting = field(default_factory=Accounting)
     events: list[tuple[Event, Sequence[Rule]]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     rejections: list[Rejection] = field(default_factory=list)
     trails: set[Trail] = field(default_factory=set)
@@ -161,6 +163,7 @@ def _match_records(
                 account.received += 1
                 account.matched += 1
                 result.events.append((event, matched[index]))
+                result.places.append(begin + index)
     account.received += left
     account.unmatched += left
     if trail_of(payload.origin) is None:

@@ -18,16 +18,18 @@ from detector.counting.batch import Batch
 from detector.counting.context import Clock, Context, Settings, Told
 from detector.counting.retention import CLOCK, expire, moved, retained
 from detector.envelopes.log_file import Trail
-from detector.events.record import Event
 from detector.matching import PayloadMatches, Rejection, match_payload, trails_heard
+from detector.quarantine.keeping import is_kept, kept
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery
-from detector.state.store import Quarantined, Seen, Store
+from detector.state.store import Seen, Store
 
 __all__ = ["Outcome", "Pipeline", "Processed", "Settings"]
 
 DIFFERING_COPY = "differing_copy"
 """The reason under which a second body of an event is kept that differs from the first one's."""
+
+_DIFFERING = "another copy of this event came before, and says something else"
 
 AHEAD_SECONDS = 60.0
 """How much later than its arrival an event may claim to be: clocks differ by that much."""
@@ -61,6 +63,10 @@ class Processed:
     beyond_retention: int = 0
     ahead: int = 0
     differing: int = 0
+    quarantined: Counter[str] = field(default_factory=Counter)
+    """What was put into the quarantine, by the reason."""
+    unkept: int = 0
+    """What waited for its place in the quarantine, and was dropped to make room."""
     trails: set[Trail] = field(default_factory=set)
     """Accounts and regions that the delivery shows to be alive, matched or not."""
 
@@ -256,24 +262,28 @@ class Pipeline:
         transaction = context.transaction
         beyond = context.beyond_retention
         for part, payload in zip(parts, delivery.payloads, strict=True):
-            for event, matching in part.events:
+            rejections = list(part.rejections)
+            for (event, matching), index in zip(part.events, part.places, strict=True):
                 seen = transaction.remember(event.identity, event.digest)
                 if seen is not Seen.NEW:
                     processed.accounting.matched -= 1
                     processed.accounting.duplicate += 1
                     if seen is Seen.DIFFERENT:
                         processed.differing += 1
-                        transaction.quarantine(_differing(delivery.source, payload.origin, event))
+                        body = msgspec.json.encode(event.record)
+                        rejections.append(
+                            Rejection(payload.origin, index, DIFFERING_COPY, _DIFFERING, body)
+                        )
                     continue
                 observation = batch.observe(event, matching)
                 processed.late += observation.is_late
                 processed.ahead += event.time > context.now + AHEAD_SECONDS
                 if event.age is not None:
                     processed.ages.append(event.age)
+            for item in kept(delivery, payload, rejections, self._settings.max_quarantined_bytes):
+                processed.unkept += transaction.quarantine(item)
+                processed.quarantined[item.reason] += 1
         processed.beyond_retention += context.beyond_retention - beyond
-        for item in processed.rejections:
-            if item.index is not None:
-                transaction.quarantine(_quarantined(delivery.source, item))
         for position in delivery.positions:
             transaction.save_position(position)
 
@@ -290,15 +300,5 @@ def _account_of(delivery: Delivery, parts: Sequence[PayloadMatches]) -> Processe
 
 def _changes_something(delivery: Delivery, parts: Sequence[PayloadMatches]) -> bool:
     return bool(delivery.positions) or any(
-        part.events or any(item.index is not None for item in part.rejections) for part in parts
+        part.events or any(is_kept(delivery, item) for item in part.rejections) for part in parts
     )
-
-
-def _quarantined(source: str, item: Rejection) -> Quarantined:
-    return Quarantined(source, item.origin, item.index or 0, item.reason, item.body)
-
-
-def _differing(source: str, origin: str, event: Event) -> Quarantined:
-    """Return what is kept of a second body: its own place in the quarantine is its content."""
-    place = int.from_bytes(event.digest[:7])
-    return Quarantined(source, origin, place, DIFFERING_COPY, msgspec.json.encode(event.record))

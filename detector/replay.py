@@ -82,7 +82,9 @@ def replay_stored(rules: RuleSet, items: Iterable[Stored], settings: Settings) -
             if payload.delivered_at is not None:
                 pipeline.advance(payload.delivered_at)
             outcome = pipeline.process(
-                [Delivery("replay", [payload], received_at=0.0)], payload.delivered_at
+                # A file stays where it is: no need for a copy in the quarantine.
+                [Delivery("replay", [payload], received_at=0.0, has_redrive=True)],
+                payload.delivered_at,
             )
             (processed,) = outcome.deliveries
             result.files += 1

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
+import structlog
 
+from detector.alerts.text import clean
 from detector.config import Config
 from detector.errors import Place, RuleError
 from detector.rules.correlation import Correlation
@@ -49,6 +51,8 @@ class FileMark(NamedTuple):
 
 
 AnyRule = Rule | Correlation
+
+log = structlog.get_logger()
 
 ReloadResult = Literal["applied", "unchanged", "failed"]
 
@@ -301,3 +305,20 @@ def reload(source: RuleSource, in_force: RuleSet) -> Reload:
         kind = type(error).__name__
         fault = RuleError(f"unexpected {kind}: {error}; this is a bug, please report it")
         return Reload(seen, errors=[fault])
+
+
+def log_reload(done: Reload, reason: str, rules: int) -> None:
+    """Log what came of reading the rules again; `rules` is how many are in force."""
+    for error in done.errors:
+        log.error("rule refused", error=clean(str(error)))
+    if done.errors:
+        log.error(
+            "rules not reloaded, the old ones stay in force",
+            reason=reason,
+            errors=len(done.errors),
+            rules=rules,
+        )
+    elif done.changes:
+        log.info("rules reloaded", reason=reason, rules=rules, **done.changes.as_fields())
+    else:
+        log.info("rules unchanged", reason=reason, rules=rules)

@@ -33,7 +33,9 @@ from detector.envelopes.payload import Limits
 from detector.errors import DetectorError
 from detector.matching import Rejection
 from detector.pipeline import Pipeline, Settings
-from detector.rule_source import Reload, RuleSource, RulesRead, Settling, all_rules, reload
+from detector.quarantine.entry import QUARANTINE
+from detector.quarantine.running import Quarantine
+from detector.rule_source import RuleSource, RulesRead, Settling, all_rules, log_reload, reload
 from detector.silent_source import SilentSources
 from detector.sinks.outbox import OutboxWorker
 from detector.sinks.sink import Sink
@@ -108,6 +110,9 @@ class _Service:
         self._silent_sources = SilentSources(
             config, store, self._state, self._metrics, self._wake_outboxes
         )
+        self._quarantine = Quarantine(
+            config, self._state, self._metrics, self._budget, self._clock.now
+        )
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
         self._telemetry = TelemetryServer(config.telemetry, self._metrics.registry, self._not_ready)
         self._draining = False
@@ -128,17 +133,20 @@ class _Service:
                 await source.close()
             for outbox in self._outboxes:
                 await outbox.sink.close()
+            await self._quarantine.close()
             await self._telemetry.stop()
             self._state.close()
 
     async def _supervise(self, stop: asyncio.Event) -> int:
         self._announce()
         sources = [_task(source.run(self._emit), source.name) for source in self._sources]
+        sources.append(_task(self._quarantine.replay(self._emit), QUARANTINE))
         workers = [
             _task(self._work(), "pipeline"),
             _task(self._tick(), "timers"),
             _task(self._prune(), "retention"),
             _task(self._watch_files(), "reloading"),
+            _task(self._quarantine.run(), QUARANTINE),
             _task(self._endings.run(self._clock.now), "endings"),
             *(_task(outbox.run(), outbox.sink.name) for outbox in self._outboxes),
         ]
@@ -175,6 +183,7 @@ class _Service:
                 for outbox in self._outboxes:
                     while await outbox.send_due():
                         pass
+                await self._quarantine.empty()
         except TimeoutError:
             log.warning(
                 "not finished in time, the next start goes on", in_hand=self._budget.deliveries
@@ -203,9 +212,11 @@ class _Service:
             lambda _: self._pipeline.process(deliveries, self._clock.now())
         )
         now = self._clock.now()
+        self._quarantine.noticed(deliveries, outcome.deliveries)
         for delivery, processed in zip(deliveries, outcome.deliveries, strict=True):
             self._metrics.processed(delivery, processed, now)
-            self._silent_sources.heard(processed, now)
+            if delivery.source != QUARANTINE:  # of what came long ago nothing is heard now
+                self._silent_sources.heard(processed, now)
             _log_rejections(delivery.source, processed.rejections)
             if processed.is_understood or not delivery.has_redrive:
                 await delivery.ack()
@@ -287,7 +298,7 @@ class _Service:
         if done.rules is not None:
             self._pipeline.rules = done.rules
         self._metrics.rules_reloaded(done.result, self._pipeline.rules, self._clock.now())
-        _log_reload(done, reason, len(all_rules(self._pipeline.rules)))
+        log_reload(done, reason, len(all_rules(self._pipeline.rules)))
         if not done.errors:
             self._endings.filters_read(done.filters, self._clock.now())
 
@@ -300,7 +311,7 @@ class _Service:
 
     def _announce(self) -> None:
         self._metrics.declare(
-            [source.name for source in self._sources],
+            [*(source.name for source in self._sources), QUARANTINE],
             [outbox.sink.name for outbox in self._outboxes],
         )
         log.info(
@@ -356,23 +367,6 @@ def _log_rejections(source: str, rejections: Sequence[Rejection]) -> None:
         log.warning("more rejected", source=source, rejected=len(rejections))
 
 
-def _log_reload(done: Reload, reason: str, rules: int) -> None:
-    """Log what came of reading the rules again; `rules` is how many are in force."""
-    for error in done.errors:
-        log.error("rule refused", error=clean(str(error)))
-    if done.errors:
-        log.error(
-            "rules not reloaded, the old ones stay in force",
-            reason=reason,
-            errors=len(done.errors),
-            rules=rules,
-        )
-    elif done.changes:
-        log.info("rules reloaded", reason=reason, rules=rules, **done.changes.as_fields())
-    else:
-        log.info("rules unchanged", reason=reason, rules=rules)
-
-
 def _sink(config: SinkConfig) -> Sink:
     if isinstance(config, StdoutSinkConfig):
         return StdoutSink(config)
@@ -390,6 +384,7 @@ def _settings(config: Config) -> Settings:
         retention=config.windows.retention_seconds,
         max_groups=config.limits.max_groups_per_rule,
         limits=Limits(config.limits.max_inflated_bytes, config.limits.max_values),
+        max_quarantined_bytes=config.quarantine.max_entry_bytes,
     )
 
 

@@ -16,6 +16,7 @@ from detector.alerts.text import clean
 from detector.cli.check import check
 from detector.cli.explain import explain_command
 from detector.cli.metric_filter import test_metric_filter
+from detector.cli.quarantine import quarantine
 from detector.cli.rule_tests import test
 from detector.cli.running import replay_command, run
 from detector.cli.shared import report
@@ -36,7 +37,16 @@ def detector() -> None:
     """Detect what matters in AWS CloudTrail: rules, counted windows, alerts."""
 
 
-for _command in (run, replay_command, check, test, explain_command, test_metric_filter, state):
+for _command in (
+    run,
+    replay_command,
+    check,
+    test,
+    explain_command,
+    test_metric_filter,
+    state,
+    quarantine,
+):
     detector.add_command(_command)
 
 

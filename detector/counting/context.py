@@ -9,6 +9,7 @@ import msgspec
 
 from detector.alerts.silence import Silence
 from detector.envelopes.payload import Limits
+from detector.quarantine.keeping import MAX_ENTRY_BYTES
 from detector.rules.correlation import Correlation
 from detector.rules.rule import Rule
 from detector.rules.ruleset import RuleSet
@@ -37,7 +38,8 @@ class Settings:
 
     `sinks` are the names of those that get alerts. `late_after` is how long after an event its
     delivery is late, `retention` how long windows wait for events that are. Episodes end after
-    `quiet`. A sink is told again of an alert after `update_interval`.
+    `quiet`. A sink is told again of an alert after `update_interval`. Of what could not be
+    understood `max_quarantined_bytes` are kept of each.
     """
 
     sinks: Sequence[str] = ()
@@ -47,6 +49,7 @@ class Settings:
     retention: float = RETENTION_SECONDS
     max_groups: int = MAX_GROUPS_PER_RULE
     limits: Limits = field(default_factory=Limits)
+    max_quarantined_bytes: int = MAX_ENTRY_BYTES
 
 
 class Clock(msgspec.Struct):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detector.errors import PayloadError
 from detector.sources.budget import Hold
-from detector.state.store import Position
+from detector.state.store import Position, Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,14 @@ class Payload:
 
     `origin` names it for people: a path, an s3:// address. A body that is a path is read when it is
     processed, piece by piece. `delivered_at` is the moment of CloudTrail's delivery in seconds
-    since the epoch, where that is known.
+    since the epoch, where that is known. `again` is what the quarantine kept of it, where it is
+    handed on once more.
     """
 
     origin: str
     body: bytes | Path | PayloadError
     delivered_at: float | None = None
+    again: Quarantined | None = None
 
 
 async def _acked() -> None:

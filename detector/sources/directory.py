@@ -86,9 +86,11 @@ class DirectorySource:
         payload = await asyncio.to_thread(read_payload, path, self._config.max_file_bytes)
         self._meter.fetched(item.size)
         positions: tuple[Position, ...] = ()
+        stays = False
         if isinstance(payload.body, PayloadError) and payload.body.reason == "unreadable":
             # Not remembered as read: once it can be read it must be, by a later process too.
             self._unreadable.add(item.path)
+            stays = True
         else:
             self._unreadable.discard(item.path)
             self._read[item.path] = item.signature
@@ -100,6 +102,7 @@ class DirectorySource:
                 received_at=time.time(),
                 hold=hold,
                 positions=positions,
+                has_redrive=stays,
             )
         )
 

@@ -134,6 +134,25 @@ MIGRATIONS: Sequence[str] = (
     ALTER TABLE outbox ADD COLUMN pages INTEGER NOT NULL DEFAULT 1;
     UPDATE outbox SET pages = 0 WHERE delivered_at IS NOT NULL;
     """,
+    """
+    -- Written close: SQLite keeps this text, and while all of the schema lies in the first page,
+    -- what is left of a damaged state can be read wherever the damage is.
+    CREATE TABLE kept_quarantine (
+        number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, source TEXT NOT NULL,
+        origin TEXT NOT NULL, record_index INTEGER, reason TEXT NOT NULL, message TEXT NOT NULL,
+        delivered_at REAL, is_complete INTEGER NOT NULL, touched_at REAL NOT NULL,
+        bytes INTEGER NOT NULL, body BLOB NOT NULL
+    );
+    INSERT INTO kept_quarantine
+        -- The digest of older rows is what they were told apart by; longer ones were cut.
+        SELECT NULL, CAST(hex(source) || '/' || hex(origin) || '/' || record_index AS BLOB),
+            source, origin, record_index, reason, '', NULL,
+            length(body) < 262144, touched_at, length(body), body
+        FROM quarantine ORDER BY touched_at, rowid;
+    DROP TABLE quarantine;
+    ALTER TABLE kept_quarantine RENAME TO quarantine;
+    CREATE INDEX quarantine_by_age ON quarantine (touched_at, number, bytes);
+    """,
 )
 
 

@@ -8,6 +8,7 @@ and outbox would interfere with this one's. What is opened is looked at first, s
 from __future__ import annotations
 
 import fcntl
+import math
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -28,10 +29,12 @@ from detector.state.rows import (
     timer_of,
 )
 from detector.state.schema import MIGRATIONS, migrate
+from detector.state.sqlite_quarantine import SQLiteQuarantine
 from detector.state.sqlite_transaction import SQLiteTransaction
 from detector.state.store import (
     Notification,
     OutboxCounts,
+    QuarantineCounts,
     Quarantined,
     S,
     Timer,
@@ -66,6 +69,7 @@ class SQLiteStore:
         self._lock = lock
         self._groups: dict[str, int] = {}
         """How many groups of a rule there are, for rules of which it was asked."""
+        self._quarantine = SQLiteQuarantine(connection)
 
     @classmethod
     def open(cls, path: Path) -> SQLiteStore:
@@ -118,9 +122,10 @@ class SQLiteStore:
         """Open a transaction; see `Store`."""
         try:
             with self.writing() as connection:
-                yield SQLiteTransaction(connection, self._path, now, self._groups)
+                yield SQLiteTransaction(connection, self._path, now, self._groups, self._quarantine)
         except BaseException:
             self._groups.clear()
+            self._quarantine.count_again()
             raise
 
     def positions(self, source: str) -> Mapping[str, str]:
@@ -177,12 +182,22 @@ class SQLiteStore:
             total += count or 0
         return total
 
-    def quarantined(self) -> list[Quarantined]:
-        """Return all quarantined records, oldest first."""
-        rows = self._rows(
-            "SELECT source, origin, record_index, reason, body FROM quarantine ORDER BY touched_at"
-        )
-        return [Quarantined(*row) for row in rows]
+    def quarantined(
+        self, limit: int | None = None, max_bytes: float = math.inf
+    ) -> list[Quarantined]:
+        """Return what waits for its place in the quarantine, oldest first; see `Store`."""
+        with self._reading():
+            return self._quarantine.oldest(limit, max_bytes)
+
+    def drop_quarantined(self, items: Iterable[Quarantined]) -> None:
+        """Forget what has its place in the quarantine."""
+        with self.writing():
+            self._quarantine.remove(items)
+
+    def quarantine_counts(self) -> QuarantineCounts:
+        """Return how much waits for its place in the quarantine."""
+        with self._reading():
+            return self._quarantine.counts()
 
     def due(self, sink: str, now: float, limit: int) -> list[Notification]:
         """Return notifications that are due, the longest due first."""
@@ -297,7 +312,7 @@ class SQLiteStore:
             ).rowcount
 
     def prune(self, before: float, ahead: float) -> None:
-        """Drop what was last touched before a time, except what the outbox still has to send."""
+        """Drop what was last touched before a time, except what still has to go somewhere."""
         with self.writing() as connection:
             connection.execute("DELETE FROM seen WHERE seen_at < ?", (before,))
             connection.execute(
@@ -314,7 +329,6 @@ class SQLiteStore:
                 # What is known of all windows together outlives them, and takes no place.
                 " AND NOT (windows.start = 0 AND windows.period = 0))"
             )
-            connection.execute("DELETE FROM quarantine WHERE touched_at < ?", (before,))
             connection.execute(
                 "DELETE FROM outbox WHERE state != 'pending' AND alert_id IN"
                 " (SELECT id FROM alerts WHERE touched_at < ?)",
@@ -357,8 +371,13 @@ class SQLiteStore:
             connection.execute(statement, named)
 
     def _rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
-        try:
+        with self._reading():
             return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as error:
             raise fault(error, self._path, "read") from error
 

@@ -19,23 +19,27 @@ from detector.state.rows import (
     key_columns,
     timer_of,
 )
+from detector.state.sqlite_quarantine import SQLiteQuarantine
 from detector.state.store import Position, Quarantined, Revision, S, Seen, Timer
 from detector.windows.aligned import GroupValue, WindowKey
-
-MAX_QUARANTINED_BYTES = 256 << 10
-"""CloudTrail's own cap for a record; of a longer one the beginning is kept."""
 
 
 class SQLiteTransaction:
     """A `Transaction` in SQLite."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: str, now: float, groups: dict[str, int]
+        self,
+        connection: sqlite3.Connection,
+        path: str,
+        now: float,
+        groups: dict[str, int],
+        quarantine: SQLiteQuarantine,
     ) -> None:
         self._connection = connection
         self._path = path
         self._now = now
         self._groups = groups
+        self._quarantine = quarantine
 
     def remember(self, identity: Identity, digest: bytes) -> Seen:
         """Remember an event and the digest of its content, unless it is known already."""
@@ -222,17 +226,6 @@ class SQLiteTransaction:
             (position.source, position.key, position.value, self._now),
         )
 
-    def quarantine(self, record: Quarantined) -> None:
-        """Keep a record that could not be understood."""
-        self._connection.execute(
-            "INSERT OR REPLACE INTO quarantine"
-            " (source, origin, record_index, reason, body, touched_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                record.source,
-                record.origin,
-                record.index,
-                record.reason,
-                record.body[:MAX_QUARANTINED_BYTES],
-                self._now,
-            ),
-        )
+    def quarantine(self, item: Quarantined) -> int:
+        """Keep what could not be understood; see `Transaction`."""
+        return self._quarantine.put(item, self._now)

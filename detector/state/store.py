@@ -7,9 +7,11 @@ no clock.
 from __future__ import annotations
 
 import enum
+import hashlib
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -33,13 +35,37 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """One record that could not be understood, kept for a person to look at."""
+    """What could not be understood, kept for a person to look at and to have read once more.
+
+    `index` is the record's number in its payload, None for a payload as a whole; `delivered_at` is
+    the payload's. `body` is only the beginning, or nothing at all, where it is not complete.
+    The state sets `kept_at`, in seconds, and `number`, by which it knows the row.
+    """
 
     source: str
     origin: str
-    index: int
+    index: int | None
     reason: str
     body: bytes
+    message: str = ""
+    delivered_at: float | None = None
+    is_complete: bool = True
+    kept_at: float = field(default=0.0, compare=False)
+    number: int = field(default=0, compare=False)
+
+    @property
+    def digest(self) -> bytes:
+        """What tells it from all others: where it comes from, and what it holds."""
+        place = msgspec.json.encode([self.source, self.origin, self.index, self.is_complete])
+        return hashlib.sha256(b"%d:%b%b" % (len(place), place, self.body)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineCounts:
+    """How much waits for its place in the quarantine; `bytes` are those of the bodies."""
+
+    rows: int
+    bytes: int
 
 
 class Seen(enum.Enum):
@@ -169,8 +195,11 @@ class Transaction(Protocol):
         """Keep how far a source has come."""
         ...
 
-    def quarantine(self, record: Quarantined) -> None:
-        """Keep a record that could not be understood."""
+    def quarantine(self, item: Quarantined) -> int:
+        """Keep what could not be understood; what comes again from the same place is kept once.
+
+        Returned is how many older ones were dropped to make room for it.
+        """
         ...
 
 
@@ -209,8 +238,21 @@ class Store(Protocol):
         """Return all alerts kept, by the start of their window."""
         ...
 
-    def quarantined(self) -> list[Quarantined]:
-        """Return all quarantined records, oldest first."""
+    def quarantined(
+        self, limit: int | None = None, max_bytes: float = math.inf
+    ) -> list[Quarantined]:
+        """Return what waits for its place in the quarantine, oldest first.
+
+        No more is returned than `limit`, nor than has `max_bytes`; but one, however large.
+        """
+        ...
+
+    def drop_quarantined(self, items: Iterable[Quarantined]) -> None:
+        """Forget rows that were returned, as they have their place."""
+        ...
+
+    def quarantine_counts(self) -> QuarantineCounts:
+        """Return how much waits."""
         ...
 
     def counts(self, alert_ids: Collection[str]) -> int:
@@ -258,9 +300,10 @@ class Store(Protocol):
         ...
 
     def prune(self, before: float, ahead: float) -> None:
-        """Drop what was last touched before a time, except what the outbox still has to send.
+        """Drop what was last touched before a time, except what still has to go somewhere.
 
-        States that expire go by `expired` instead, but for those that begin after `ahead`: their
-        events came from clocks that ran ahead.
+        That are notifications, and what waits for its place in the quarantine. States that expire
+        go by `expired` instead, but for those that begin after `ahead`: their events came from
+        clocks that ran ahead.
         """
         ...

@@ -33,6 +33,7 @@ _NAME_AN_EXPORT = "name a file that `detector state export` wrote"
 _MAYBE_TEXT = ["null", "string"]
 _MAYBE_TIME = ["null", "double"]
 _MAYBE_BYTES = ["null", "bytes"]
+_MAYBE_LONG = ["null", "long"]
 _COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "seen": {
         "event_id": "string",
@@ -80,12 +81,18 @@ _COLUMNS: Mapping[str, Mapping[str, Any]] = {
     },
     "positions": {"source": "string", "key": "string", "value": "string", "touched_at": "double"},
     "quarantine": {
+        "number": "long",
+        "digest": "bytes",
         "source": "string",
         "origin": "string",
-        "record_index": "long",
+        "record_index": _MAYBE_LONG,
         "reason": "string",
-        "body": "bytes",
+        "message": "string",
+        "delivered_at": _MAYBE_TIME,
+        "is_complete": "long",
         "touched_at": "double",
+        "bytes": "long",
+        "body": "bytes",
     },
 }
 _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
@@ -96,6 +103,7 @@ _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
     str(_MAYBE_TEXT): (str, type(None)),
     str(_MAYBE_TIME): (float, type(None)),
     str(_MAYBE_BYTES): (bytes, type(None)),
+    str(_MAYBE_LONG): (int, type(None)),
 }
 _KEYS = {
     "seen": ("event_id", "account"),
@@ -106,7 +114,7 @@ _KEYS = {
     "alert_bodies": ("rowid",),
     "outbox": ("sink", "alert_id"),
     "positions": ("source", "key"),
-    "quarantine": ("rowid",),  # the order in which they came, where their times are the same
+    "quarantine": ("number",),
 }
 
 SCHEMA = fastavro.parse_schema(

@@ -24,6 +24,7 @@ from detector.sources.budget import Share
 from detector.sources.delivery import Delivery
 from detector.sources.supervision import SourceState
 from detector.state.store import OutboxCounts
+from detector.telemetry.quarantine import QuarantineMetrics
 
 _AGE_BUCKETS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400, 604_800)
 _DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -38,6 +39,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
+        self.quarantine = QuarantineMetrics(registry)
         Info("detector_build", "The running detector.", registry=registry).info(
             {"version": __version__}
         )

@@ -33,6 +33,9 @@ STEPS = {
 several deliveries share one. `after_ack` is before the queue was told, which is done in batches.
 Sending is a step where the alert has a single event."""
 
+QUARANTINE_STEPS = ("before_keep", "after_keep", "before_drop", "after_drop")
+"""Steps of the quarantine: an entry's way into its folder, and out of it after a replay."""
+
 OFTEN_CHECKPOINTED = "often_checkpointed"
 """In place of a step, where something else brings the end: what is committed goes from the log into
 the database after some commits, not some hundred."""
@@ -114,6 +117,14 @@ def _replace_sinks() -> None:
         sink.send = _sending(sink.send)  # type: ignore[assignment, method-assign]
 
 
+def _replace_quarantine() -> None:
+    from detector.quarantine.folder import FolderQuarantine  # noqa: PLC0415
+
+    for name in ("keep", "drop"):
+        call = getattr(FolderQuarantine, name)
+        setattr(FolderQuarantine, name, _surrounded(call, f"before_{name}", f"after_{name}"))
+
+
 def _sending(send: Call[T]) -> Call[T]:
     with_steps = _surrounded(send, "before_send", "after_send")
 
@@ -144,6 +155,7 @@ def _main() -> None:
     sqlite3.connect = functools.partial(sqlite3.connect, factory=_Connection)  # type: ignore[assignment]
     _replace_sources()
     _replace_sinks()
+    _replace_quarantine()
     from detector.cli import entry_point  # noqa: PLC0415
 
     sys.argv[1:4] = []

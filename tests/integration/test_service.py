@@ -1,5 +1,6 @@
 """The service on a directory, as `make run` starts it, and how it ends."""
 
+import json
 import math
 import shutil
 import signal
@@ -196,5 +197,6 @@ def test_a_record_that_cannot_be_counted_is_quarantined(tmp_path: Path) -> None:
         rejected = service.metrics()["detector_rejections_total{reason=no_event_time}{source=logs}"]
         assert rejected == 1
         assert service.stop() == 0
-    with SQLiteStore.open(tmp_path / "state" / "detector.sqlite3") as store:
-        assert [item.reason for item in store.quarantined()] == ["no_event_time"]
+    (kept,) = (tmp_path / "state" / "quarantine").glob("*.json")
+    entry = json.loads(kept.read_bytes())
+    assert (entry["reason"], entry["index"]) == ("no_event_time", 0)

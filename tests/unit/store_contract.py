@@ -19,6 +19,7 @@ from detector.state.store import (
     Notification,
     OutboxCounts,
     Position,
+    QuarantineCounts,
     Quarantined,
     Revision,
     Seen,
@@ -526,6 +527,55 @@ class StoreContract:
             with store.transaction(now) as transaction:
                 transaction.quarantine(kept)
         assert store.quarantined() == [first, second]
+        assert [item.kept_at for item in store.quarantined()] == [3, 6]
+
+    def test_what_is_kept_comes_back_as_it_was(self, store: Store) -> None:
+        items = [
+            Quarantined("s", "o", None, "why", b"", "what is wrong", 7.5, is_complete=False),
+            Quarantined("s", "o", None, "why", b"x", "what is wrong"),
+            Quarantined("s", "o", 0, "why", b"x"),
+            Quarantined("s", "o", 0, "why", b"y"),
+            Quarantined("s", "p", 0, "why", b"y"),
+            Quarantined("t", "p", 0, "why", b"y"),
+        ]
+        with store.transaction(1) as transaction:
+            for item in items:
+                assert transaction.quarantine(item) == 0
+        assert store.quarantined() == items
+
+    def test_no_more_of_the_quarantine_is_returned_than_asked_for_but_one(
+        self, store: Store
+    ) -> None:
+        items = [Quarantined("s", "o", index, "why", bytes(10)) for index in range(3)]
+        with store.transaction(1) as transaction:
+            for item in items:
+                transaction.quarantine(item)
+        assert store.quarantined(limit=2) == items[:2]
+        assert store.quarantined(max_bytes=20) == items[:2]
+        assert store.quarantined(max_bytes=5) == items[:1]
+        assert store.quarantined(limit=0) == []
+
+    def test_what_has_its_place_in_the_quarantine_is_forgotten(self, store: Store) -> None:
+        items = [Quarantined("s", "o", index, "why", bytes(10)) for index in range(3)]
+        with store.transaction(1) as transaction:
+            for item in items:
+                transaction.quarantine(item)
+        assert store.quarantine_counts() == QuarantineCounts(3, 30)
+        store.drop_quarantined(store.quarantined(limit=2))
+        assert store.quarantined() == items[2:]
+        assert store.quarantine_counts() == QuarantineCounts(1, 10)
+        store.drop_quarantined(store.quarantined())
+        assert store.quarantine_counts() == QuarantineCounts(0, 0)
+
+    def test_what_was_not_committed_does_not_count_in_the_quarantine(self, store: Store) -> None:
+        def fail() -> None:
+            with store.transaction(0) as transaction:
+                transaction.quarantine(Quarantined("s", "o", 0, "why", bytes(10)))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert store.quarantine_counts() == QuarantineCounts(0, 0)
 
     # Retention.
 
@@ -533,7 +583,13 @@ class StoreContract:
         keep_some_of_everything(store)
         store.prune(before=DAY, ahead=DAY)
         assert is_new(store)
-        assert store.quarantined() == []
+
+    def test_what_waits_for_its_place_in_the_quarantine_has_no_retention(
+        self, store: Store
+    ) -> None:
+        keep_some_of_everything(store)
+        store.prune(before=DAY, ahead=DAY)
+        assert len(store.quarantined()) == 1
 
     def test_a_window_goes_by_event_time_with_its_timer(self, store: Store) -> None:
         keep_some_of_everything(store)

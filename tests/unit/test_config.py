@@ -216,3 +216,43 @@ def test_an_access_key_is_shown_by_no_error_and_no_configuration(
         with pytest.raises(ConfigError) as caught:
             load(tmp_path, FIREHOSE % f"access_keys: [{wrong}]")
         assert "hunter2" not in str(caught.value)
+
+
+def test_the_quarantine_lies_beside_the_state_unless_it_is_told_to_lie_elsewhere(
+    tmp_path: Path,
+) -> None:
+    beside = load(tmp_path, SOURCES + "state: {path: /var/lib/detector/x.db}")
+    assert beside.quarantine.path == "/var/lib/detector/quarantine"
+    assert load(tmp_path, SOURCES).quarantine.path == f"{tmp_path}/state/quarantine"
+    given = load(tmp_path, SOURCES + "quarantine: {path: kept}")
+    assert given.quarantine.path == f"{tmp_path}/kept"
+    bucket = load(tmp_path, SOURCES + "quarantine: {path: s3://bucket/some/prefix}")
+    assert bucket.quarantine.path == "s3://bucket/some/prefix"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (SOURCES + "quarantine: {path: logs}", r":2:20: the quarantine .*/logs lies in the folder"),
+        (SOURCES + "quarantine: {path: logs/x/../y}", "that the source directory reads; set"),
+        (SOURCES + "state: {path: logs/state.db}", "the quarantine .*/logs/quarantine lies in"),
+        (SOURCES + "quarantine: {path: 's3://'}", "path is a folder, or like s3://bucket/prefix"),
+        (SOURCES + "quarantine: {max_bytes: 9}", "max_bytes must be at least twice max_entry"),
+        (SOURCES + "quarantine: {max_entry_bytes: 0}", "max_entry_bytes must be from 1 to"),
+        (SOURCES + "quarantine: {retention_seconds: 0}", "retention_seconds must be more than 0"),
+        (
+            "sources: [{type: directory, path: logs, name: quarantine}]",
+            "name must not be quarantine",
+        ),
+    ],
+)
+def test_a_quarantine_that_cannot_work_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(tmp_path, text)
+
+
+def test_a_quarantine_that_a_link_leads_into_a_source_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "kept").symlink_to(tmp_path / "logs")
+    with pytest.raises(ConfigError, match="lies in the folder that the source directory reads"):
+        load(tmp_path, SOURCES + "quarantine: {path: kept/x}")

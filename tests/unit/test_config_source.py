@@ -60,6 +60,7 @@ def test_every_other_section_is_named_for_a_restart_again_and_again_until_it_is_
         "rules_poll_seconds": 1,
         "placeholders": "values.yml",
         "state": {"path": "elsewhere"},
+        "quarantine": {"max_bytes": 1 << 40},
         "alerts": {"late_after_seconds": 1},
         "windows": {"retention_seconds": 1},
         "silent_sources": {"after_seconds": 1},

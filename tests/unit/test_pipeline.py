@@ -1,6 +1,7 @@
 import gzip
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -140,7 +141,8 @@ def test_a_delivery_that_changes_nothing_opens_no_transaction(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "transaction", pytest.fail)
-    processed = process(store, delivery(record("GetUser")), delivery_of(b"damaged"))
+    damaged = replace(delivery_of(b"damaged"), has_redrive=True)
+    processed = process(store, delivery(record("GetUser")), damaged)
     assert processed.accounting == Accounting(received=2, unmatched=1, rejected=1)
 
 

@@ -53,6 +53,9 @@ def test_the_values_shown_are_the_defaults_and_none_is_left_out(
     for field in shown.silent_sources.__struct_fields__:
         assert f"{field}: " in example("configuration")
     assert shown.state.retention_seconds == least.state.retention_seconds
+    beside = msgspec.structs.replace(shown.quarantine, path=least.quarantine.path)
+    assert beside == least.quarantine
+    assert Path(shown.quarantine.path).parent == Path(shown.state.path).parent
 
 
 def test_the_example_of_a_silence_shows_all_of_its_keys(shown: Config) -> None:

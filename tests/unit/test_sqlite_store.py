@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detector.errors import StateError
 from detector.events.record import Identity
@@ -15,7 +17,7 @@ from detector.state import checks
 from detector.state.checks import MAX_CHECKED_BYTES, TABLES
 from detector.state.schema import APPLICATION_ID, MIGRATIONS, migrate
 from detector.state.sqlite import SQLiteStore
-from detector.state.sqlite_transaction import MAX_QUARANTINED_BYTES
+from detector.state.sqlite_quarantine import SQLiteQuarantine
 from detector.state.store import Quarantined, Seen
 from detector.windows.aligned import WindowKey, WindowState
 from tests.alerts import alert
@@ -104,7 +106,7 @@ def test_a_migration_is_taken_whole_or_not_at_all_and_only_once() -> None:
 def test_a_disk_that_is_full_is_an_error_and_commits_nothing(tmp_path: Path) -> None:
     store = SQLiteStore.open(tmp_path / "state.sqlite3")
     store._connection.execute("PRAGMA max_page_count = 30")
-    record = Quarantined("s", "o", 0, "why", bytes(MAX_QUARANTINED_BYTES))
+    record = Quarantined("s", "o", 0, "why", bytes(256 << 10))
 
     def remember() -> bool:
         with store.transaction(0) as transaction:
@@ -141,11 +143,55 @@ def test_a_transaction_that_cannot_be_committed_leaves_the_store_usable(
             assert transaction.remember(Identity("e", "1"), b"digest") is Seen.NEW
 
 
-def test_a_long_quarantined_record_is_kept_in_part(store: SQLiteStore) -> None:
-    with store.transaction(0) as transaction:
-        transaction.quarantine(Quarantined("s", "o", 3, "why", b"x" * MAX_QUARANTINED_BYTES + b"y"))
-    (kept,) = store.quarantined()
-    assert kept == Quarantined("s", "o", 3, "why", b"x" * MAX_QUARANTINED_BYTES)
+def waiting(store: SQLiteStore, *, max_rows: int, max_bytes: int) -> SQLiteQuarantine:
+    return SQLiteQuarantine(store._connection, max_rows=max_rows, max_bytes=max_bytes)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 9)), max_size=30),
+    st.integers(1, 6),
+    st.integers(9, 30),
+)
+def test_what_waits_for_the_quarantine_is_bounded_and_the_oldest_goes_first(
+    put: list[tuple[int, int, int]], max_rows: int, max_bytes: int
+) -> None:
+    with SQLiteStore.in_memory() as store:
+        table = waiting(store, max_rows=max_rows, max_bytes=max_bytes)
+        expected: list[Quarantined] = []
+        now = dropped = 0
+        for step, index, size in put:
+            now += step
+            item = Quarantined("s", "o", index, "why", bytes(size))
+            expected = [kept for kept in expected if kept != item] + [item]
+            before = len(expected)
+            while len(expected) > max_rows or sum(len(kept.body) for kept in expected) > max_bytes:
+                del expected[0]
+            dropped = table.put(item, now)
+            assert dropped == before - len(expected)
+            assert store.quarantined() == expected
+            assert table.counts() == store.quarantine_counts()
+            assert table.counts().rows == len(expected)
+            assert table.counts().bytes == sum(len(kept.body) for kept in expected)
+            store._quarantine.count_again()
+
+
+def test_rows_of_the_quarantine_from_before_they_had_a_message_are_kept(path: Path) -> None:
+    long = bytes(256 << 10)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, str(path), MIGRATIONS[:3])
+        connection.executemany(
+            "INSERT INTO quarantine VALUES (?, ?, ?, 'why', ?, ?)",
+            [("s", "o", 1, b"later", 9.0), ("s", "o", 0, long, 8.0), ("s", "p", 1, b"x", 9.0)],
+        )
+    with SQLiteStore.open(path) as store:
+        assert store.quarantined() == [
+            Quarantined("s", "o", 0, "why", long, is_complete=False),
+            Quarantined("s", "o", 1, "why", b"later"),
+            Quarantined("s", "p", 1, "why", b"x"),
+        ]
+        assert [item.kept_at for item in store.quarantined()] == [8, 9, 9]
+        store.drop_quarantined(store.quarantined())
+        assert store.quarantined() == []
 
 
 def test_a_body_that_no_detector_understands_is_an_error_and_not_a_crash(path: Path) -> None:
@@ -348,7 +394,7 @@ def test_damage_that_shows_while_running_is_an_error_with_a_remedy(path: Path) -
 def test_compacting_gives_back_the_space_of_what_was_dropped(path: Path) -> None:
     fill(path)
     with SQLiteStore.open(path) as store:
-        store.prune(1, 0)
+        store.drop_quarantined(store.quarantined())
         store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         before = path.stat().st_size
         store.compact()
