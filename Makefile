@@ -35,12 +35,13 @@ format: $(VENV)/dev.stamp  ## bring the code into its format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp  ## measure a replay, what rules cost, a storm of matches, and Firehose, against floors
+bench: $(VENV)/dev.stamp  ## measure a replay, rules, a storm of matches, Firehose and a stream, against floors
 	@$(BIN)/python -m benchmarks.replay
 	@$(BIN)/python -m benchmarks.matching
 	@$(BIN)/python -m benchmarks.storm --events 100000
 	@$(BIN)/python -m benchmarks.storm --events 100000 --groups 1
 	@$(BIN)/python -m benchmarks.firehose
+	@$(BIN)/python -m benchmarks.kinesis
 
 faults: $(VENV)/dev.stamp  ## kill the service hundreds of times: the long form of the fault tests
 	@DETECTOR_KILLS=$${DETECTOR_KILLS:-200} $(BIN)/python -m pytest tests/faults -m faults $(PYTEST_ARGS)

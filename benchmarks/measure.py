@@ -25,24 +25,29 @@ class Ratio:
 
 
 def in_turns(
-    work: Callable[[], object], floor: Callable[[], object], turns: int
+    work: Callable[[], object],
+    floor: Callable[[], object],
+    turns: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[Ratio, list[float], list[float]]:
     """Run both in turns; return the ratio of their times, and the seconds that each took."""
     floor()
     work()
     floors, works = [], []
     for _ in range(turns):
-        floors.append(seconds(floor))
-        works.append(seconds(work))
+        floors.append(seconds(floor, clock))
+        works.append(seconds(work, clock))
     ratios = [taken / least for taken, least in zip(works, floors, strict=True)]
     return Ratio(statistics.median(ratios), min(ratios), max(ratios)), works, floors
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """Return how long a function takes."""
-    start = time.perf_counter()
+def seconds(
+    function: Callable[[], object], clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Return how long a function takes, by a clock."""
+    start = clock()
     function()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 class _Dispatched(msgspec.Struct, gc=False):

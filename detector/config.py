@@ -10,6 +10,7 @@ import difflib
 import os
 import re
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -39,6 +40,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _STREAM_ARN = re.compile(
     r"arn:aws[a-z-]*:firehose:[a-z0-9-]+:[0-9]{12}:deliverystream/[\w.-]{1,64}"
 )
+_KINESIS_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_KINESIS_ARN = re.compile(r"arn:[\w-]+:kinesis:[\w-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}")
+_CONSUMER_ARN = re.compile(_KINESIS_ARN.pattern + r"/consumer/[a-zA-Z0-9_.-]+:[0-9]+")
 _DAY = 86_400.0
 
 MAX_OBJECT_BYTES = 128 << 20
@@ -129,6 +133,100 @@ class S3SQSSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", ta
         _between(self, "visibility_timeout_seconds", 6, 43_200)
         _between(self, "wait_seconds", 0, 20)
         _url(self, "queue_url")
+
+
+class FanOutConfig(Section, frozen=True, kw_only=True):
+    """A registered consumer of a Kinesis stream: by its ARN, or by its name.
+
+    `register` has one of this name registered if there is none. It is never deregistered: another
+    start goes on with it.
+    """
+
+    consumer_arn: str | None = None
+    consumer_name: str | None = None
+    register: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.consumer_arn is None) == (self.consumer_name is None):
+            raise ValueError("fan_out needs either consumer_arn or consumer_name")
+        if self.consumer_arn is not None and not _CONSUMER_ARN.fullmatch(self.consumer_arn):
+            raise ValueError(
+                "consumer_arn is like arn:aws:kinesis:us-east-1:111122223333:stream/NAME"
+                "/consumer/NAME:1700000000; a consumer's name goes into consumer_name"
+            )
+        if self.consumer_name is not None and not _KINESIS_NAME.fullmatch(self.consumer_name):
+            raise ValueError(
+                "consumer_name is letters, digits, '_', '.' and '-', at most 128;"
+                " an ARN goes into consumer_arn"
+            )
+        if self.register and self.consumer_name is None:
+            raise ValueError("register needs consumer_name: an ARN is of one that is registered")
+
+
+class KinesisSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", tag="kinesis"):
+    """The records of a Kinesis data stream, named or by its ARN.
+
+    `start` is where the first start ever begins: TRIM_HORIZON with the oldest record that the
+    stream has, LATEST with what comes from then on, or a time with its offset from UTC. It is kept
+    in the state; from then on the positions there count. TRIM_HORIZON is the default, as reading
+    too much costs time, and reading too little an alert.
+
+    Without `fan_out` each shard is polled: every `poll_seconds` when there is nothing to catch up
+    with, by `concurrency` calls at a time. With it, a consumer with a throughput of its own is
+    used, to which Kinesis pushes.
+    """
+
+    stream: str
+    region: str | None = None
+    endpoint_url: str | None = None
+    start: str = "TRIM_HORIZON"
+    fan_out: FanOutConfig | None = None
+    poll_seconds: float = 1.0
+    concurrency: int = 6
+    """As many answers of 10 MiB as the default of `limits.max_bytes_in_hand` has room for."""
+    shards_poll_seconds: float = 60.0
+    """How often the shards are listed beside the times when one of them ends."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive(self, "poll_seconds", "concurrency", "shards_poll_seconds")
+        if not (_KINESIS_NAME.fullmatch(self.stream) or _KINESIS_ARN.fullmatch(self.stream)):
+            raise ValueError(
+                "stream is a stream's name, or its ARN like"
+                " arn:aws:kinesis:us-east-1:111122223333:stream/NAME"
+            )
+        if self.endpoint_url is not None:
+            _url(self, "endpoint_url")
+        self.start_time()  # refuses what is none
+
+    @property
+    def stream_name(self) -> str:
+        """The name of the stream, also where its ARN is given."""
+        return self.stream.rpartition("/")[2]
+
+    @property
+    def stream_arn(self) -> str | None:
+        """The ARN of the stream, where it is given."""
+        return self.stream if self.stream.startswith("arn:") else None
+
+    def start_time(self) -> float | None:
+        """Return the time in `start`, in seconds since the epoch; None for one of the words.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        if self.start in {"TRIM_HORIZON", "LATEST"}:
+            return None
+        try:
+            moment = datetime.fromisoformat(self.start)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise ValueError(
+                "start is TRIM_HORIZON, LATEST, or a time with its offset from UTC"
+                " like 2026-12-31T22:00:00Z"
+            )
+        return moment.timestamp()
 
 
 class StdinSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", tag="stdin"):
@@ -236,7 +334,13 @@ class SNSSinkConfig(_Named, frozen=True, kw_only=True, tag_field="type", tag="sn
 
 
 P = TypeVar("P", bound=_Named)
-SourceConfig = DirectorySourceConfig | S3SQSSourceConfig | StdinSourceConfig | FirehoseSourceConfig
+SourceConfig = (
+    DirectorySourceConfig
+    | S3SQSSourceConfig
+    | KinesisSourceConfig
+    | StdinSourceConfig
+    | FirehoseSourceConfig
+)
 SinkConfig = StdoutSinkConfig | WebhookSinkConfig | SNSSinkConfig
 
 

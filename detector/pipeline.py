@@ -243,6 +243,9 @@ class Pipeline:
     ) -> None:
         seen: list[float] = []
         for delivery, found in zip(deliveries, parts, strict=True):
+            if delivery.delivered_until is not None:
+                seen.append(delivery.delivered_until)
+                continue
             for payload, part in zip(delivery.payloads, found, strict=True):
                 if payload.delivered_at is not None:
                     seen.append(payload.delivered_at)

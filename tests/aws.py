@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -17,6 +16,7 @@ from typing import Any
 from localstack_client.config import get_service_endpoint
 from localstack_client.session import Session
 
+from tests.servers import free_port
 from tests.waiting import wait_for
 
 REGION = "us-east-1"
@@ -32,9 +32,7 @@ CREDENTIALS = {
 @contextmanager
 def moto_server(folder: Path) -> Iterator[str]:
     """Run a moto server on a free port, and yield its host and port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     host = f"127.0.0.1:{port}"
     with (folder / "moto.log").open("w") as log:
         server = subprocess.Popen(

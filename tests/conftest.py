@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from detector.state.sqlite import SQLiteStore
 from tests.aws import Trail, moto_server
+from tests.servers.localstack import localstack
 
 # Shared machines pause at any moment, so no example is judged by its time; and CI must find the
 # same on the same commit.
@@ -32,6 +33,13 @@ def reference() -> Path:
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The host and port of a moto server, which stands for AWS."""
     with moto_server(tmp_path_factory.mktemp("moto")) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def localstack_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host and port of LocalStack, which stands for AWS where moto falls short."""
+    with localstack(tmp_path_factory.mktemp("localstack")) as host:
         yield host
 
 

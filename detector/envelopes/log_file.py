@@ -19,6 +19,9 @@ from detector import lenient_json
 from detector.envelopes.types import JSON, Skipped, T
 from detector.errors import PayloadError
 
+STREAM_ORIGIN = "kinesis:"
+"""What the origins of a stream's records begin with."""
+
 _SIBLING = re.compile(r"(?:^|[/_])CloudTrail-(Digest|Insight|Aggregated)(?:[/_]|$)")
 _ACCOUNT = r"[0-9]{12}"
 _REGION = r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}"
@@ -48,7 +51,12 @@ def trail_of(name: str) -> Trail | None:
 
 
 def skipped_by_name(name: str) -> Skipped | None:
-    """Return why a file of this name or key holds no events for rules, or None."""
+    """Return why a file of this name or key holds no events for rules, or None.
+
+    A record of a stream has no such name: what the stream is called says nothing of what is in it.
+    """
+    if name.startswith(STREAM_ORIGIN):
+        return None
     sibling = _SIBLING.search(name)
     return Skipped(sibling.group(1).lower()) if sibling else None
 

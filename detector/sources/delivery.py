@@ -48,6 +48,10 @@ class Delivery:
 
     `received_at` is when the source took it, in seconds since the epoch; `hold` its place in the
     budget, which the service releases; `positions` how far the source has come with it.
+
+    `delivered_until` is for a source that reads several ordered parts at once, of which one may be
+    far ahead of another: up to when all that was delivered has been handed on, in seconds since
+    the epoch. The watermark then goes by it, and not by when each payload was delivered.
     """
 
     source: str
@@ -55,6 +59,7 @@ class Delivery:
     received_at: float
     hold: Hold | None = None
     positions: Sequence[Position] = ()
+    delivered_until: float | None = None
     has_redrive: bool = False
     ack: Callable[[], Awaitable[None]] = field(default=_acked)
     nack: Callable[[Collection[str]], Awaitable[None]] = field(default=_nacked)

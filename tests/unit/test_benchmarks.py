@@ -117,3 +117,15 @@ def test_the_benchmark_of_firehose_prints_its_ratio() -> None:
         cwd=REPOSITORY,
     )
     assert "x the floor's time" in done.stdout
+
+
+def test_the_benchmark_of_a_stream_prints_a_ratio_of_the_source_and_of_all_of_it() -> None:
+    arguments = ["--shards", "2", "--answers", "2", "--records", "3", "--turns", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.kinesis", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    assert done.stdout.count(" x the floor's time") == 2

@@ -6,6 +6,7 @@ from detector.config import (
     Config,
     DirectorySourceConfig,
     FirehoseSourceConfig,
+    KinesisSourceConfig,
     S3SQSSourceConfig,
     StdoutSinkConfig,
     WebhookSinkConfig,
@@ -108,7 +109,7 @@ sinks:
         (
             "sources: [{type: directry, path: x}]",
             "1:18: sources[0].type has a value that is not known; did you mean directory?"
-            " Known here: directory, s3_sqs, stdin, firehose",
+            " Known here: directory, s3_sqs, kinesis, stdin, firehose",
         ),
         ("sources: x", "1:10: sources must be a list, not a string"),
         ("sources: []", "1:1: sources is empty: name at least one"),
@@ -190,6 +191,60 @@ def test_a_mistake_is_named_with_its_place_and_a_remedy(
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
     assert str(caught.value).startswith(f"{tmp_path}/detector.yaml:")
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("start", "seconds"),
+    [
+        ("TRIM_HORIZON", None),
+        ("LATEST", None),
+        ("2026-09-16T12:00:00Z", 1_789_560_000.0),
+        ("2026-09-16T14:00:00.5+02:00", 1_789_560_000.5),
+    ],
+)
+def test_a_stream_is_named_or_given_by_its_arn(
+    tmp_path: Path, start: str, seconds: float | None
+) -> None:
+    arn = "arn:aws:kinesis:us-east-1:111122223333:stream/trail"
+    for stream, known in (("trail", None), (arn, arn)):
+        (source,) = load(
+            tmp_path, f"sources: [{{type: kinesis, stream: '{stream}', start: {start}}}]"
+        ).sources
+        assert isinstance(source, KinesisSourceConfig)
+        assert (source.stream_name, source.stream_arn) == ("trail", known)
+        assert source.start_time() == seconds
+        assert source.fan_out is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("", "sources[0].stream is missing"),
+        ("stream: a/b", "stream is a stream's name, or its ARN like arn:aws:kinesis:"),
+        ("stream: 'arn:aws:sns:us-east-1:111122223333:a'", "stream is a stream's name, or"),
+        ("stream: a, start: latest", "start is TRIM_HORIZON, LATEST, or a time with its offset"),
+        ("stream: a, start: 2026-09-16T12:00:00", "like 2026-12-31T22:00:00Z"),
+        ("stream: a, poll_seconds: 0", "poll_seconds must be more than 0"),
+        ("stream: a, endpoint_url: x", "endpoint_url must be an http:// or https:// address"),
+        ("stream: a, fan_out: {}", "fan_out needs either consumer_arn or consumer_name"),
+        (
+            "stream: a, fan_out: {consumer_arn: x, consumer_name: y}",
+            "fan_out needs either consumer_arn or consumer_name",
+        ),
+        ("stream: a, fan_out: {consumer_arn: x}", "a consumer's name goes into consumer_name"),
+        ("stream: a, fan_out: {consumer_name: 'a:b'}", "an ARN goes into consumer_arn"),
+        (
+            "stream: a, fan_out: {consumer_arn: 'arn:aws:kinesis:us-east-1:111122223333:stream/a"
+            "/consumer/b:1700000000', register: true}",
+            "register needs consumer_name",
+        ),
+        ("stream: a, fan_out: {consumer: y}", "unknown key sources[0].fan_out.consumer"),
+    ],
+)
+def test_a_mistake_in_a_stream_is_named(tmp_path: Path, keys: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"sources: [{{type: kinesis, {keys}}}]")
     assert says in str(caught.value)
 
 

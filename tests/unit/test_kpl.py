@@ -27,6 +27,7 @@ UNKNOWN = [
 MALFORMED = {
     "a record without its data": field(3, field(1, 0)),
     "a record without its key's index": field(3, field(3, b"{}")),
+    "a record of nothing": field(3, b""),
     "data of another wire type": field(3, field(1, 0) + field(3, 1)),
     "a length beyond the end": field(3, field(1, 0) + field(3, b"{}"))[:-1],
     "a length beyond the record's end": field(3, field(1, 0) + varint(3 << 3 | 2) + varint(9)),

@@ -132,3 +132,9 @@ def test_an_account_and_a_region_are_a_trail_if_there_can_be_such_ones() -> None
         ("111122223333/us-east-1", ""),
     ):
         assert trail(account, region) is None
+
+
+def test_the_name_of_a_stream_does_not_make_its_records_insights() -> None:
+    name = "logs_CloudTrail-Insight/shardId-000000000000/1"
+    assert skipped_by_name(name) is not None
+    assert skipped_by_name(f"kinesis:{name}") is None

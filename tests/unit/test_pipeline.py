@@ -327,3 +327,33 @@ def test_a_delivery_shows_which_trails_are_alive(
     item = Delivery("test", [Payload(origin, body)], received_at=NOON)
     (processed,) = Pipeline(RULES, store, Settings()).process([item], NOON).deliveries
     assert processed.trails == trails
+
+
+def from_shard(at: float, *, arrived: float, until: float) -> Delivery:
+    """Return a record of a stream whose shards are at different places."""
+    payload = Payload("kinesis:trail/shard/1", log_file(record(at=at)), NOON + arrived)
+    return Delivery("trail", [payload], received_at=NOON, delivered_until=NOON + until)
+
+
+def test_the_watermark_goes_by_what_a_source_knows_to_be_all_that_was_delivered(
+    store: SQLiteStore,
+) -> None:
+    pipeline = Pipeline(RULES, store, SINKS)
+    pipeline.process([from_shard(0, arrived=300, until=-86_400)], NOON + 600)
+    assert pipeline.watermark == NOON - 86_400 - SINKS.late_after
+    pipeline.process([from_shard(0, arrived=300, until=200)], NOON + 600)
+    assert pipeline.watermark == NOON + 200 - SINKS.late_after
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_shard_that_is_far_behind_another_one_has_its_windows_still(
+    store: SQLiteStore, knows: bool
+) -> None:
+    days = 86_400.0
+    ahead = from_shard(0, arrived=300, until=-3 * days if knows else 300)
+    behind = from_shard(-3 * days, arrived=-3 * days + 300, until=-3 * days if knows else 300)
+    pipeline = Pipeline(RULES, store, SINKS)
+    pipeline.process([ahead], NOON + 600)
+    pipeline.retire(NOON + 600)
+    (processed,) = pipeline.process([behind], NOON + 601).deliveries
+    assert processed.beyond_retention == (0 if knows else 1)

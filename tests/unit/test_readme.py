@@ -34,7 +34,8 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 def test_the_example_configuration_is_good(shown: Config) -> None:
-    assert [source.name for source in shown.sources] == ["s3_sqs", "directory", "firehose"]
+    names = ["s3_sqs", "kinesis", "directory", "firehose"]
+    assert [source.name for source in shown.sources] == names
     assert [sink.name for sink in shown.sinks] == ["stdout", "webhook", "sns"]
 
 
