@@ -48,13 +48,13 @@ faults: $(VENV)/dev.stamp  ## kill the service hundreds of times: the long form 
 
 # atheris has wheels for few platforms, so that it is no requirement.
 FUZZ_SECONDS ?= 60
-fuzz: $(VENV)/dev.stamp  ## give parsers and matchers hostile input, FUZZ_SECONDS for each of four
+fuzz: $(VENV)/dev.stamp  ## give parsers and matchers hostile input, FUZZ_SECONDS for each of five
 	@DETECTOR_FUZZ_EXAMPLES=$${DETECTOR_FUZZ_EXAMPLES:-20} \
 	  $(BIN)/python -m pytest tests/unit/test_hostile_rules.py
 	@$(PIP) install --only-binary :all: --require-hashes -r tests/fuzz/requirements.txt || true
 	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then \
 	  failed=; \
-	  for target in patterns rule_files log_files avro_files; do \
+	  for target in patterns rule_files log_files payloads avro_files; do \
 	    echo "Fuzzing $$target for $(FUZZ_SECONDS) seconds ..."; \
 	    PYTHONHASHSEED=0 $(BIN)/python -m tests.fuzz.$$target -seed=1 \
 	      -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 $(FUZZ_ARGS) || failed="$$failed $$target"; \

@@ -20,16 +20,17 @@ _TRAILING = "JSON is malformed: trailing characters"
 _TRUNCATED = "Input data was truncated"
 """How msgspec says that a document is good as far as it goes."""
 
-_SURROGATES_BYTES = 12
-"""What a pair of surrogates takes. msgspec looks for the second one of a pair, and says that the
-document was truncated where there is no room for it; such a document can be repaired."""
+_LONE_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}.{0,5}\Z", re.DOTALL)
+_END_BYTES = 11
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _REPLACEMENT = rb"\ufffd"
 _LARGEST = b"1.7976931348623157e308"
 
+# A string without an end goes to that of the text: looked for again from each of the quotes in it,
+# its end would take quadratic time.
 _TOKEN = re.compile(
-    rb'"(?:[^"\\]|\\.)*+"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)',
+    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)',
     re.DOTALL,
 )
 # One escape at a time, so that an escaped backslash never hides or invents one.
@@ -52,15 +53,19 @@ def decode(decoder: msgspec.json.Decoder[T], document: bytes | bytearray | msgsp
     try:
         return decoder.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if _is_beyond_repair(str(error), document):
+        text = str(error)
+        if text.startswith(_TRAILING) or (text == _TRUNCATED and not seems_truncated(document)):
             raise
         return decoder.decode(repair(bytes(document)))
 
 
-def _is_beyond_repair(message: str, document: bytes | bytearray | msgspec.Raw) -> bool:
-    if message.startswith(_TRUNCATED):
-        return rb"\u" not in bytes(memoryview(document)[-_SURROGATES_BYTES:])
-    return message.startswith(_TRAILING)
+def seems_truncated(document: bytes | bytearray | memoryview | msgspec.Raw) -> bool:
+    """Return whether a document may only seem to be truncated.
+
+    msgspec asks for the other half of a surrogate pair, and for all six bytes of it, before it
+    looks at what is there instead.
+    """
+    return _LONE_AT_END.search(memoryview(document)[-_END_BYTES:]) is not None
 
 
 def repair(document: bytes) -> bytes:

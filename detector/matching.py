@@ -28,6 +28,25 @@ from detector.sources.delivery import Payload
 
 INSIGHT_EVENT_TYPE = "AwsCloudTrailInsight"
 
+NOT_A_LOG_FILE = "not_a_log_file"
+
+MAX_REJECTIONS = 20_000
+"""What is not understood in one payload before the rest of it is given up. Nothing that AWS sends
+comes near it; each takes some microseconds and some hundred bytes, and a row in the quarantine."""
+
+MAX_REJECTED_BYTES = 64 << 20
+"""How much of it is kept, for the same reason."""
+
+MAX_REJECTED_BODY_BYTES = 256 << 10
+"""The longest part that is kept apart from its payload: CloudTrail's longest record."""
+
+MAX_MATCHES = 100_000
+"""Matches in one payload before the rest of it is given up: all are held until they are counted,
+and each takes some kilobytes. A log file of CloudTrail's largest has about half as many records."""
+
+MAX_MATCHED_BYTES = 64 << 20
+"""How many bytes of records may match, for the same reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -55,6 +74,16 @@ class PayloadMatches:
     rejections: list[Rejection] = field(default_factory=list)
     trails: set[Trail] = field(default_factory=set)
     """Whose the records are, where the payload's name does not tell."""
+    matched_bytes: int = 0
+    rejected_bytes: int = 0
+
+    def excess(self) -> PayloadError | None:
+        """Return why no more of the payload must be read, if so."""
+        if self.accounting.rejected > MAX_REJECTIONS or self.rejected_bytes > MAX_REJECTED_BYTES:
+            return PayloadError("too_many_rejections", "the rest is given up: too much is rejected")
+        if len(self.events) > MAX_MATCHES or self.matched_bytes > MAX_MATCHED_BYTES:
+            return PayloadError("too_many_matches", "the rest is given up: too much of it matches")
+        return None
 
 
 def match_payload(payload: Payload, rules: RuleSet, limits: Limits) -> PayloadMatches:
@@ -72,7 +101,11 @@ def match_payload(payload: Payload, rules: RuleSet, limits: Limits) -> PayloadMa
                 _match_log_file(content, payload, rules, limits, result)
             else:
                 _take(content, payload, result)
-        if contents == 1 and isinstance(content, Unreadable):
+            if excess := result.excess():
+                _reject(result, payload, None, excess)
+                break
+        reasons = [item.reason for item in result.rejections]
+        if contents == 1 and (isinstance(content, Unreadable) or reasons == [NOT_A_LOG_FILE]):
             # All that there is: it is the payload that is not understood, not a part of it.
             result.rejections = [replace(item, index=None) for item in result.rejections]
     return result
@@ -84,11 +117,13 @@ def _match_log_file(
     try:
         _match_records(log_file, payload, rules, result)
     except PayloadError as error:
-        if error.reason == "not_a_log_file":
-            _reject(result, payload, None, error)
+        if error.reason == NOT_A_LOG_FILE:
+            _reject(result, payload, result.accounting.received, error, bytes(log_file.document))
             return
         for content in reopen_log_file(log_file, limits):
             _match_content(content, payload, rules, result)
+            if result.excess():
+                return
 
 
 def _match_content(
@@ -108,12 +143,14 @@ def _take(content: Content, payload: Payload, result: PayloadMatches) -> None:
     if isinstance(content, Skipped):
         _skip(result, content)
     elif isinstance(content, Unreadable):
-        index = None if content.is_rest else result.accounting.received
+        # What the quarantine has no room for is left to the transport, with all the rest.
+        is_kept = not content.is_rest and len(content.body) <= MAX_REJECTED_BODY_BYTES
+        index = result.accounting.received if is_kept else None
         _reject(result, payload, index, content.error, content.body)
     elif isinstance(content, ObjectReference):
         # Only a queue is asked what to read: anything else must not make us read a bucket.
         error = PayloadError("unexpected_reference", f"a notification of {content} among records")
-        _reject(result, payload, result.accounting.received, error)
+        _reject(result, payload, result.accounting.received, error, str(content).encode())
 
 
 def trails_heard(payload: Payload, matches: PayloadMatches) -> set[Trail]:
@@ -143,8 +180,8 @@ def _match_records(
     matched = batch.matched
     if matched or batch.not_records or batch.nameless or batch.unreadable:
         raw = log_file.raw()
+        error = PayloadError("not_an_object", "the record is not a JSON object")
         for index in batch.not_records:
-            error = PayloadError("not_an_object", "the record is not a JSON object")
             _reject(result, payload, begin + index, error, bytes(raw[index]))
         for index, error in batch.unreadable.items():
             _reject(result, payload, begin + index, error, bytes(raw[index]))
@@ -164,6 +201,7 @@ def _match_records(
                 account.matched += 1
                 result.events.append((event, matched[index]))
                 result.places.append(begin + index)
+                result.matched_bytes += len(memoryview(raw[index]))
     account.received += left
     account.unmatched += left
     if trail_of(payload.origin) is None:
@@ -228,4 +266,8 @@ def _reject(
 ) -> None:
     result.accounting.received += 1
     result.accounting.rejected += 1
+    if index is not None and result.accounting.rejected > MAX_REJECTIONS:
+        return  # the payload is rejected as a whole
+    body = b"" if index is None else body  # the payload itself is there to be kept
+    result.rejected_bytes += len(body)
     result.rejections.append(Rejection(payload.origin, index, error.reason, error.message, body))

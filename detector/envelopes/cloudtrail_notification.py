@@ -6,10 +6,12 @@ notifications for CloudTrail"; aws-cloudtrail-processing-library for the validat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from detector import lenient_json
-from detector.envelopes.types import JSON, ObjectReference
+from detector.envelopes.types import JSON, ObjectReference, Skipped
 from detector.errors import PayloadError
 
 VALIDATION_MESSAGE = b"CloudTrail validation message."
@@ -19,7 +21,7 @@ MAX_KEYS = 1_000
 """A message has some; one of SNS's longest, 256 KiB, has room for two thousand."""
 
 
-def open_cloudtrail_notification(document: JSON) -> list[ObjectReference]:
+def open_cloudtrail_notification(document: JSON) -> Sequence[ObjectReference | Skipped]:
     """Return the log files that a notification names.
 
     Raises:
@@ -31,6 +33,8 @@ def open_cloudtrail_notification(document: JSON) -> list[ObjectReference]:
         raise PayloadError("unrecognised", f"not CloudTrail's notification: {error}") from error
     if len(named.s3ObjectKey) > MAX_KEYS:
         raise PayloadError("unrecognised", f"it names more than {MAX_KEYS} objects")
+    if not named.s3ObjectKey:
+        return [Skipped("empty_list")]
     return [ObjectReference(named.s3Bucket, key) for key in named.s3ObjectKey]
 
 

@@ -24,6 +24,7 @@ BEGIN_BYTES = 4
 
 _WBITS_GZIP = 31
 _BUFFER_BYTES = 256 << 10
+_STEP_BYTES = 8 << 10  # where the data breaks off, what was inflated of a step is lost
 
 
 class Reader(Protocol):
@@ -139,15 +140,31 @@ class _Layer(RawIOBase):
 
 
 class _Members:
-    """What the gzip members in a layer hold."""
+    """What the gzip members in a layer hold; all of it that is there comes before an error."""
 
     def __init__(self, source: _Layer) -> None:
         self._file = igzip.IGzipFile(fileobj=source, mode="rb")  # type: ignore[no-untyped-call]
+        self._error: PayloadError | None = None
 
     def read(self, size: int, /) -> bytes:
+        parts = []
+        while size and self._error is None:
+            part = self._part(min(size, _STEP_BYTES))
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        if self._error is not None and not parts:
+            raise self._error
+        return b"".join(parts)
+
+    def _part(self, size: int) -> bytes:
         try:
-            return self._file.read(size)
-        except EOFError as error:
-            raise PayloadError("truncated", "the gzip data ends in the middle") from error
+            return self._file.read1(size)
+        except EOFError:
+            self._error = PayloadError("truncated", "the gzip data ends in the middle")
         except (igzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]
-            raise PayloadError("corrupt", f"the gzip data is damaged ({error})") from error
+            self._error = PayloadError("corrupt", f"the gzip data is damaged ({error})")
+        except PayloadError as error:  # of the layer outside of this one
+            self._error = error
+        return b""

@@ -16,9 +16,9 @@ from detector.envelopes.eventbridge import open_eventbridge_event
 from detector.envelopes.firehose import open_error_record
 from detector.envelopes.log_file import LogFile
 from detector.envelopes.s3_notification import (
-    is_s3_notification,
     open_s3_notification,
     open_s3_test_event,
+    s3_records,
 )
 from detector.envelopes.sns import open_sns_message
 from detector.envelopes.types import JSON, Inner, ObjectReference, Record, Skipped
@@ -62,9 +62,19 @@ def _elements(document: JSON) -> Sequence[Inner | Skipped]:
 
 def _open_records(document: JSON) -> Sequence[Content]:
     """Return a log file, or what S3 says in the records of a notification."""
-    if is_s3_notification(document):
+    are_s3 = s3_records(document)
+    if not any(are_s3):
+        return [LogFile(document)]
+    if all(are_s3):
         return open_s3_notification(document)
-    return [LogFile(document)]
+    # Nobody sends both in one; neither is to be taken for the other.
+    contents: list[Content] = []
+    for is_s3, record in zip(are_s3, LogFile(document).raw(), strict=True):
+        if is_s3:
+            contents += open_s3_notification(b'{"Records":[' + bytes(record) + b"]}")
+        else:
+            contents.append(Record(record))
+    return contents
 
 
 def _open_record(document: JSON) -> Sequence[Record]:

@@ -33,8 +33,20 @@ MAX_TOLERANT_BYTES = 1 << 20
 """How far the end of a document is looked for that msgspec refuses. Four times CloudTrail's longest
 record; looking takes forty times as long as reading."""
 
+MAX_TOLERATED = 5_000_000
+"""Strings and brackets looked at for the ends of all of them together in one payload: two seconds.
+CloudTrail's largest log file, of records that msgspec refuses one and all, has 50 MB."""
+
+_BYTES_PER_MARK = 64  # that take as long to look at as a string or a bracket
+
 _CUTS = 16
 """Places where a piece of a log file is tried to be cut: records hold lists of objects too."""
+
+_WITHOUT_RECORDS = b'{"":['
+"""What stands for the begin of a log file once its records are read."""
+
+_END_BYTES = 4 << 10
+"""How much of what follows the records of a log file is looked at first: nearly always two."""
 
 LOG_FILE = re.compile(rb'\s*\{\s*"Records"\s*:\s*\[')
 """How a log file begins."""
@@ -42,8 +54,11 @@ LOG_FILE = re.compile(rb'\s*\{\s*"Records"\s*:\s*\[')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
+_MALFORMED = re.compile(r"\(byte (\d+)\)\Z")
 _TRUNCATED = "Input data was truncated"
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{\]}]', re.DOTALL)
+# A string without an end goes to that of the text: looked for again from each of the quotes in it,
+# its end would take quadratic time.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<end>"|\\?\Z)|[\[{\]}]', re.DOTALL)
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -78,14 +93,32 @@ class Broken:
     is_rest: bool
 
 
+class Tolerance:
+    """How far the ends of documents that msgspec refuses may still be looked for in a payload."""
+
+    def __init__(self, most: int = MAX_TOLERATED) -> None:
+        self.left = most
+
+    def spend(self, marks: int, size: int) -> None:
+        """Take off what was looked at."""
+        self.left -= marks + size // _BYTES_PER_MARK
+
+
 Piece = Document | LogFilePiece | LogFileRecord | Broken
+
+
+class _Rest(msgspec.Struct):
+    """What a log file holds besides its records."""
+
+    Records: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class JSONStream:
     """Reads the documents of a body; iterate over it once.
 
     Raises:
-        PayloadError: what reading the body raises.
+        PayloadError: what reading the body raises. What comes before a body breaks off, or grows
+            too large, is read first; what comes before damage may be damaged too.
     """
 
     def __init__(
@@ -94,24 +127,31 @@ class JSONStream:
         *,
         window: int = WINDOW_BYTES,
         max_document: int = MAX_DOCUMENT_BYTES,
+        tolerance: Tolerance | None = None,
     ) -> None:
         self._body = body
         self._window = window
         self._max_document = max(window, max_document)
+        self._tolerance = tolerance or Tolerance()
         self._buffer = b""
         self._at = 0
         self._is_all = False
         self._is_given_up = False
+        self._error: PayloadError | None = None
+        """Why no more of the body can be read."""
         self._faults = 0
         self._is_one_by_one = False
         """Whether what is in the buffer was found not to be documents line by line."""
 
     def __iter__(self) -> Iterator[Piece]:
-        self._grow()
+        while len(self._buffer) < len(_BYTE_ORDER_MARK) and self._grow():
+            pass
         if self._buffer.startswith(_BYTE_ORDER_MARK):
             self._at = len(_BYTE_ORDER_MARK)
         while self._skip_space():
             yield from self._next()
+        if self._error is not None and not self._is_given_up:
+            raise self._error
 
     def _next(self) -> Iterator[Piece]:
         """Yield what is next, and go past it; nothing where more was to be read first."""
@@ -130,10 +170,13 @@ class JSONStream:
 
     def _lines(self) -> Iterator[Piece]:
         """Yield all whole documents in the buffer at once, where that is how they lie."""
+        if self._is_one_by_one:
+            return
         cut = len(self._buffer)
         if not self._is_all:
             cut = max(self._buffer.rfind(b"\n"), self._buffer.rfind(b"}{")) + 1
-        if cut <= self._at or self._is_one_by_one:
+        if cut <= self._at:
+            self._is_one_by_one = True  # not to be looked for again after each document
             return
         # A string may not hold a line break: where one holds "}{", what comes of it is refused.
         text = self._buffer[self._at : cut].replace(b"}{", b"}\n{")
@@ -148,11 +191,11 @@ class JSONStream:
 
     def _refused(self, error: PayloadError) -> Iterator[Piece]:
         """Yield what msgspec refuses: as a document, if it is one for the tolerant reader."""
-        if error.reason == "truncated":
-            yield self._rest(error)
-            return
         if self._is_log_file():
             yield from self._log_file()
+            return
+        if error.reason == "truncated":
+            yield self._rest(error)
             return
         if len(self._buffer) - self._at < MAX_TOLERANT_BYTES and self._grow():
             return
@@ -166,13 +209,17 @@ class JSONStream:
     def _log_file(self) -> Iterator[Piece]:
         """Yield the records of a log file some at a time, and go past its end."""
         self._at = LOG_FILE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
+        is_empty = True
         while self._skip_space():
             if self._buffer.startswith(b"]", self._at):
+                if is_empty:
+                    yield LogFilePiece(b'{"Records":[]}')
                 yield from self._end_of_log_file()
                 return
             if self._buffer.startswith(b",", self._at):
                 self._at += 1
                 continue
+            is_empty = False
             yield from self._records()
         if not self._is_given_up:
             yield self._rest(PayloadError("truncated", "the document ends among its records"))
@@ -188,7 +235,12 @@ class JSONStream:
         try:
             end = self._value_end()
         except PayloadError as error:
-            end = None if error.reason == "truncated" else self._tolerant_end()
+            if error.reason == "truncated":
+                yield self._rest(error)
+                return
+            if len(self._buffer) - self._at < MAX_TOLERANT_BYTES and self._grow():
+                return
+            end = self._tolerant_end()
             if end is None:
                 yield self._rest(error)
             elif _is_tolerable(self._buffer[self._at : end]):
@@ -219,55 +271,49 @@ class JSONStream:
 
     def _end_of_log_file(self) -> Iterator[Piece]:
         """Go past what follows the records: it is read as that of a document without any."""
-        self._buffer = b'{"":[' + self._buffer[self._at :]
-        self._at = 0
+        size = _END_BYTES
         while True:
+            text = _WITHOUT_RECORDS + self._buffer[self._at : self._at + size]
+            is_all = self._is_all and self._at + size >= len(self._buffer)
             try:
-                end = self._value_end()
+                end = _value_end(text, 0, is_all=is_all)
             except PayloadError as error:
                 yield self._rest(error)
                 return
             if end is not None:
-                self._at = end
-                return
-            if not self._grow():
+                break
+            size *= 2
+            if self._at + size > len(self._buffer) and not self._is_all and not self._grow():
                 yield self._rest(self._too_large())
                 return
+        if msgspec.json.decode(text[:end], type=_Rest).Records is not msgspec.UNSET:
+            # Whichever of the lists is meant, the other one would be left out in silence.
+            yield self._rest(PayloadError("malformed_json", "the document has Records twice"))
+            return
+        self._at += end - len(_WITHOUT_RECORDS)
 
     def _value_end(self) -> int | None:
-        """Return where the value ends that begins here; None if more must be read to know.
-
-        Raises:
-            PayloadError: `truncated`, `malformed_json` or `too_deep`.
-        """
-        try:
-            _RAW.decode(memoryview(self._buffer)[self._at :])
-        except msgspec.DecodeError as error:
-            text = str(error)
-            if trailing := _TRAILING.search(text):
-                return self._at + int(trailing.group(1)) - 1
-            if text == _TRUNCATED:
-                if not self._is_all:
-                    return None
-                raise PayloadError("truncated", "the document ends in the middle") from error
-            raise PayloadError("malformed_json", f"the document is not JSON: {text}") from error
-        except RecursionError as error:
-            raise PayloadError("too_deep", "the document is nested too deeply") from error
-        is_closed = self._buffer[self._at : self._at + 1] in {b"{", b"[", b'"'}
-        return len(self._buffer) if is_closed or self._is_all else None
+        return _value_end(self._buffer, self._at, is_all=self._is_all)
 
     def _tolerant_end(self) -> int | None:
         """Return where the brackets are balanced that open here, None if they are not soon."""
-        depth = 0
-        for token in _TOKEN.finditer(self._buffer, self._at, self._at + MAX_TOLERANT_BYTES):
+        if self._tolerance.left <= 0:
+            return None
+        last = min(self._at + MAX_TOLERANT_BYTES, len(self._buffer))
+        depth = marks = 0
+        end = None
+        for token in _TOKEN.finditer(self._buffer, self._at, last):
+            marks += 1
             mark = token.group()
             if mark in {b"{", b"["}:
                 depth += 1
             elif mark in {b"}", b"]"}:
                 depth -= 1
-            if depth <= 0:
-                return token.end()
-        return None
+            if depth <= 0 and token["end"] in {None, b'"'}:
+                end = token.end()
+                break
+        self._tolerance.spend(marks, (end or last) - self._at)
+        return end
 
     def _is_log_file(self) -> bool:
         return LOG_FILE.match(self._buffer, self._at) is not None
@@ -287,7 +333,7 @@ class JSONStream:
         """Return all that is left, and read no more."""
         rest = self._taken(len(self._buffer))
         self._is_all = self._is_given_up = True
-        return Broken(error, rest, is_rest=True)
+        return Broken(self._error or error, rest, is_rest=True)
 
     def _too_large(self) -> PayloadError:
         return PayloadError("too_large", f"a document is longer than {self._max_document} bytes")
@@ -306,12 +352,48 @@ class JSONStream:
         left = len(self._buffer) - self._at
         if self._is_all or left >= self._max_document:
             return False
-        more = self._body.read(self._window - left if left < self._window else left)
+        try:
+            more = self._body.read(self._window - left if left < self._window else left)
+        except PayloadError as error:
+            if error.reason == "corrupt":
+                raise
+            self._error, more = error, b""
         self._buffer = self._buffer[self._at :] + more
         self._at = 0
         self._is_all = not more
         self._is_one_by_one = False
         return True
+
+
+def _value_end(text: bytes, at: int, *, is_all: bool) -> int | None:
+    """Return where the value ends that begins at a place; None if more must be read to know.
+
+    Raises:
+        PayloadError: `truncated`, `malformed_json` or `too_deep`.
+    """
+    value = memoryview(text)[at:]
+    try:
+        _RAW.decode(value)
+    except msgspec.DecodeError as error:
+        message = str(error)
+        if trailing := _TRAILING.search(message):
+            return at + int(trailing.group(1)) - 1
+        is_cut = message == _TRUNCATED
+        if not is_all and (is_cut or _is_at_end(message, value)):
+            return None
+        if is_cut and not lenient_json.seems_truncated(value):
+            raise PayloadError("truncated", "the document ends in the middle") from error
+        raise PayloadError("malformed_json", f"the document is not JSON: {message}") from error
+    except RecursionError as error:
+        raise PayloadError("too_deep", "the document is nested too deeply") from error
+    is_closed = text[at : at + 1] in {b"{", b"[", b'"'}
+    return len(text) if is_closed or is_all else None
+
+
+def _is_at_end(message: str, value: memoryview) -> bool:
+    """Return whether what is malformed is the end: msgspec says so of a number that breaks off."""
+    place = _MALFORMED.search(message)
+    return place is not None and int(place[1]) >= len(value)
 
 
 def _is_tolerable(document: bytes) -> bool:

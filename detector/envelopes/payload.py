@@ -25,6 +25,7 @@ from detector.envelopes.json_stream import (
     JSONStream,
     LogFilePiece,
     LogFileRecord,
+    Tolerance,
 )
 from detector.envelopes.kpl import MAGIC as KPL_MAGIC
 from detector.envelopes.kpl import deaggregate
@@ -37,16 +38,23 @@ MAX_INFLATED_BYTES = 1 << 30
 """CloudTrail's own limit for a log file is 50 MB, and Firehose writes up to 128 MiB of gzip. What
 is inflated is never held as a whole, so that this bounds time: some seconds."""
 
-MAX_VALUES = 4_000_000
+MAX_VALUES = 1_000_000
 """Commas and opening brackets in what is decoded at once: every value has one before it. Real
-records have one in 34 bytes, so a window of them has 250,000. Without this cap a document of 32 MiB
-of brackets would decode to gigabytes of lists."""
+records have one in 34 bytes, so a window of them has 250,000. A value takes some hundred bytes at
+most; without this cap a document of 32 MiB of brackets would decode to gigabytes of lists."""
+
+MAX_DOCUMENTS = 2_000_000
+"""JSON documents in one payload: each takes some microseconds, however small it is. Firehose's
+largest objects hold about a million records."""
 
 MAX_NESTING = 8
 """Envelopes within envelopes. A subscription that Lambda got, sent on through SNS, has five."""
 
 BATCH_BYTES = 4 << 20
 """How many bytes of single records are matched together: what a batch costs is shared by them."""
+
+BATCH_RECORDS = 50_000
+"""How many of them, where they are smaller than any real one: each is an object of its own."""
 
 _VALUE_MARKS = (b",", b"[", b"{")
 _S3_RECORD = f'"{EVENT_SOURCE}"'.encode()
@@ -99,6 +107,8 @@ class _Opening:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._left = limits.max_inflated_bytes
+        self._tolerance = Tolerance()
+        self._documents = 0
         self._records: list[JSON] = []
         self._records_bytes = 0
 
@@ -142,7 +152,8 @@ class _Opening:
 
     def _open_json(self, body: Reader, depth: int) -> Iterator[Content]:
         piece = None
-        for piece in JSONStream(body):
+        for piece in JSONStream(body, tolerance=self._tolerance):
+            self._count()
             if isinstance(piece, Document):
                 yield from self._open_document(piece.body, depth)
             elif isinstance(piece, LogFileRecord):
@@ -158,6 +169,7 @@ class _Opening:
 
     def _open_document(self, document: JSON, depth: int) -> Iterator[Content]:
         try:
+            _check_values(document, self._limits.max_values)
             contents = open_document(document)
         except PayloadError as error:
             yield from self._flush()
@@ -177,12 +189,14 @@ class _Opening:
 
     def _open_inner(self, body: bytes, depth: int) -> Iterator[Content]:
         """Yield what lies in an envelope: nearly always one JSON document."""
+        self._count()
         if depth == MAX_NESTING:
             error = PayloadError("too_deep", f"more than {MAX_NESTING} envelopes in one another")
             yield Unreadable(error, body)
             return
         if body.startswith(b"{"):
             try:
+                _check_values(body, self._limits.max_values)
                 contents = open_document(body)
             except PayloadError:
                 pass  # more than one document, or no good one: said below
@@ -196,10 +210,16 @@ class _Opening:
             else:
                 yield content
 
+    def _count(self) -> None:
+        self._documents += 1
+        if self._documents > MAX_DOCUMENTS:
+            error = f"the payload holds more than {MAX_DOCUMENTS} documents"
+            raise PayloadError("too_many_documents", error)
+
     def _take(self, record: JSON) -> Iterator[Content]:
         self._records.append(record)
         self._records_bytes += len(memoryview(record))
-        if self._records_bytes >= BATCH_BYTES:
+        if self._records_bytes >= BATCH_BYTES or len(self._records) >= BATCH_RECORDS:
             yield from self._flush()
 
     def _flush(self) -> Iterator[LogFile | Unreadable]:
@@ -210,12 +230,24 @@ class _Opening:
 
 
 def _log_file(document: bytes, limits: Limits) -> LogFile | Unreadable:
-    # Each value takes at least a byte, so that only a long document needs counting.
-    most = limits.max_values
-    if len(document) > most and sum(map(document.count, _VALUE_MARKS)) > most:
-        error = PayloadError("too_many_values", f"the document holds more than {most} values")
+    try:
+        _check_values(document, limits.max_values)
+    except PayloadError as error:
         return Unreadable(error, b"", is_rest=True)
     return LogFile(document)
+
+
+def _check_values(document: JSON, most: int) -> None:
+    """Refuse what would take much more memory as values than as text.
+
+    Raises:
+        PayloadError: `too_many_values`.
+    """
+    # Each value takes at least a byte, so that only a long document needs counting.
+    if len(memoryview(document)) <= most:
+        return
+    if sum(map(bytes(document).count, _VALUE_MARKS)) > most:
+        raise PayloadError("too_many_values", f"the document holds more than {most} values")
 
 
 def _whole(body: Inflated) -> bytes:

@@ -6,6 +6,7 @@ Source: Amazon S3 User Guide, "Event message structure". Object keys are form-en
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -42,13 +43,13 @@ def open_s3_notification(document: JSON) -> list[ObjectReference | Skipped]:
     return [_announced(record) for record in notified]
 
 
-def is_s3_notification(document: JSON) -> bool:
-    """Return whether the `Records` of a document are, all of them, S3's."""
+def s3_records(document: JSON) -> list[bool]:
+    """Return of each of the `Records` of a document whether it is S3's; none if it has no such."""
     try:
         sources = lenient_json.decode(_SOURCES, document).Records
     except (msgspec.DecodeError, RecursionError):
-        return False
-    return bool(sources) and all(record.eventSource == EVENT_SOURCE for record in sources)
+        return []
+    return [isinstance(item, dict) and item.get("eventSource") == EVENT_SOURCE for item in sources]
 
 
 def open_s3_test_event(document: JSON) -> list[Skipped]:
@@ -98,10 +99,6 @@ class _Entity(msgspec.Struct):
     object: _Object
 
 
-class _Source(msgspec.Struct):
-    eventSource: object = None  # noqa: N815
-
-
 class _Record(msgspec.Struct):
     eventName: str  # noqa: N815
     s3: _Entity
@@ -113,7 +110,7 @@ class _Notification(msgspec.Struct):
 
 
 class _Sources(msgspec.Struct):
-    Records: list[_Source]
+    Records: list[Any]
 
 
 class _Event(msgspec.Struct):

@@ -15,7 +15,7 @@ from aiobotocore.session import get_session
 from detector.aws import AWSCallError, describe, is_permanent
 from detector.backoff import backoff_seconds
 from detector.config import S3SQSSourceConfig
-from detector.envelopes.message import open_message
+from detector.envelopes.message import message_bytes, open_message
 from detector.envelopes.types import ObjectReference
 from detector.errors import PayloadError, SourceError
 from detector.sources.budget import Hold
@@ -155,7 +155,7 @@ class S3SQSSource:
         try:
             references = open_message(message.body)
             if not references:
-                own = Payload(f"sqs:{message.id}", message.body.encode())
+                own = Payload(f"sqs:{message.id}", message_bytes(message.body))
         except PayloadError as error:
             own = Payload(f"sqs:{message.id}", error)
         cost = sum(_weight(reference, self._config.max_object_bytes) for reference in references)
