@@ -43,6 +43,8 @@ _STREAM_ARN = re.compile(
 _KINESIS_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 _KINESIS_ARN = re.compile(r"arn:[\w-]+:kinesis:[\w-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}")
 _CONSUMER_ARN = re.compile(_KINESIS_ARN.pattern + r"/consumer/[a-zA-Z0-9_.-]+:[0-9]+")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+_ACCOUNT = re.compile(r"[0-9]{12}")
 _DAY = 86_400.0
 
 MAX_OBJECT_BYTES = 128 << 20
@@ -74,6 +76,12 @@ def _url(section: Section, name: str) -> None:
     parts = urlsplit(getattr(section, name))
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"{name} must be an http:// or https:// address")
+
+
+def _account(section: Section, name: str) -> None:
+    value = getattr(section, name)
+    if value is not None and not _ACCOUNT.fullmatch(value):
+        raise ValueError(f'{name} is an account id of 12 digits, in quotes: "111122223333"')
 
 
 class _Named(Section, frozen=True, kw_only=True):
@@ -111,14 +119,37 @@ class DirectorySourceConfig(_Source, frozen=True, kw_only=True, tag_field="type"
         _positive(self, "poll_seconds", "max_file_bytes")
 
 
+class BucketConfig(Section, frozen=True, kw_only=True):
+    """A bucket whose objects may be read: all, or those under some prefixes.
+
+    S3 refuses to read it if it is not of the account `owner`.
+    """
+
+    bucket: str
+    prefixes: tuple[str, ...] = ()
+    owner: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _BUCKET.fullmatch(self.bucket):
+            raise ValueError("bucket is the name of a bucket, without s3:// and without a key")
+        if "" in self.prefixes:
+            raise ValueError("prefixes has an empty one: leave prefixes out to allow every key")
+        _account(self, "owner")
+
+
 class S3SQSSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", tag="s3_sqs"):
     """S3 objects announced on an SQS queue.
 
-    `visibility_timeout_seconds` is how long a message stays hidden unless extended, and so how
-    long a crash delays what was in hand.
+    `buckets` are those that may be read, whatever a message says; `bucket_owner` is the account
+    of each of them that names no `owner`. `visibility_timeout_seconds` is how long a message stays
+    hidden unless extended, and so how long a crash delays what was in hand. `request_payer` accepts
+    the costs of reading a bucket that has its readers pay.
     """
 
     queue_url: str
+    buckets: tuple[BucketConfig, ...] | Literal["any"] | None = None
+    bucket_owner: str | None = None
+    request_payer: bool = False
     region: str | None = None
     endpoint_url: str | None = None
     receivers: int = 2
@@ -133,6 +164,21 @@ class S3SQSSourceConfig(_Source, frozen=True, kw_only=True, tag_field="type", ta
         _between(self, "visibility_timeout_seconds", 6, 43_200)
         _between(self, "wait_seconds", 0, 20)
         _url(self, "queue_url")
+        _account(self, "bucket_owner")
+        if urlsplit(self.queue_url).path.endswith(".fifo"):
+            raise ValueError(
+                "queue_url is a FIFO queue, which keeps back all that follows on a message that"
+                " cannot be read; order does not matter here: use a standard queue"
+            )
+        if self.buckets is None:
+            raise ValueError(
+                "buckets is missing: list those that may be read, as in"
+                " `buckets: [{bucket: my-trail}]`, or write `buckets: any` to read whatever a"
+                " message on the queue names"
+            )
+        names = [] if self.buckets == "any" else [item.bucket for item in self.buckets]
+        if len(set(names)) < len(names):
+            raise ValueError("buckets names one twice: give its prefixes in one entry")
 
 
 class FanOutConfig(Section, frozen=True, kw_only=True):

@@ -155,6 +155,8 @@ def _narrowed(type_: Any, data: object) -> Any:
             config = option.__struct_config__
             if isinstance(data, dict) and data.get(config.tag_field) == config.tag:
                 return option
+        if isinstance(data, list) and get_origin(option) in {list, tuple}:
+            return option
     return type_
 
 

@@ -62,7 +62,7 @@ class Trail:
 
     def __init__(self, host: str, *, visibility_timeout: int = 30) -> None:
         self.endpoint = get_service_endpoint("s3", localstack_host=host)
-        session = Session(region_name=REGION, localstack_host=host)
+        self.session = session = Session(region_name=REGION, localstack_host=host)
         name = f"trail-{uuid.uuid4().hex[:12]}"
         self.bucket = name
         self.s3 = session.client("s3")
@@ -88,6 +88,7 @@ class Trail:
                 ]
             },
         )
+        self._take_test_event()
 
     def put(self, name: str, body: bytes) -> None:
         """Deliver a log file as CloudTrail does."""
@@ -107,6 +108,7 @@ class Trail:
             "type": "s3_sqs",
             "name": "trail",
             "queue_url": self.queue,
+            "buckets": [{"bucket": self.bucket, "prefixes": ["AWSLogs/"]}],
             "region": REGION,
             "endpoint_url": self.endpoint,
             "receivers": 1,
@@ -137,6 +139,14 @@ class Trail:
                 ],
             )
         return alerts
+
+    def _take_test_event(self) -> None:
+        """Take what S3 sends when notifications are set up: tests count what comes after it."""
+        (message,) = wait_for(
+            lambda: self.sqs.receive_message(QueueUrl=self.queue, WaitTimeSeconds=1).get("Messages")
+        )
+        assert "s3:TestEvent" in message["Body"]
+        self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
 
     def _arn(self, queue_url: str) -> str:
         answer = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])

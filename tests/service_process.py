@@ -69,6 +69,10 @@ class Service:
         *lines, _ = self._err.read_text().split("\n")
         return [json.loads(line) for line in lines if line.startswith("{")]
 
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return the lines of its log that tell of an event."""
+        return [line for line in self.log if line["event"] == event]
+
     @property
     def errors(self) -> str:
         """All of standard error as it is."""

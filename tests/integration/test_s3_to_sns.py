@@ -11,7 +11,9 @@ from detector.rules.loader import shipped_rules
 from detector.rules.ruleset import RuleSet
 from tests.aws import CREDENTIALS, Trail
 from tests.records import log_file, record, zipped_log_file
+from tests.servers.fault_proxy import delayed, fault_proxy
 from tests.service_process import Service, running
+from tests.sqs_ways import asks
 
 pytestmark = pytest.mark.integration
 
@@ -86,7 +88,7 @@ def test_a_message_that_cannot_be_understood_is_left_to_the_queues_redrive(
         service.wait_until(lambda: service.metrics()[nacked] == 2)
         service.wait_until(lambda: trail.queue_counts() == (0, 2))
         reasons = {line["reason"] for line in service.log if line["event"] == "rejected"}
-        assert reasons == {"truncated", "unrecognised_message"}
+        assert reasons == {"truncated", "malformed_json"}
         assert service.stop() == 0
     # They stay hidden until their time is up, and then count towards maxReceiveCount.
     assert sum(trail.queue_counts()) == 2
@@ -149,21 +151,24 @@ def test_a_notification_of_several_objects_is_acknowledged_as_one(
         assert service.metrics()[acked] == 1
 
 
-def test_work_longer_than_the_visibility_timeout_is_not_done_twice(
+def test_messages_that_wait_for_longer_than_their_visibility_timeout_are_not_received_twice(
     trail: Trail, tmp_path: Path
 ) -> None:
-    # One delivery may be in hand, so all wait behind files that take some seconds each to read.
-    slow = b'{"Records": [' + b",".join([b"{}"] * 1_900_000) + b"]}"
-    for number in range(3):
-        trail.put(f"slow{number}.json", slow)
-    for number in range(20):
+    # One delivery may be in hand, so all wait behind objects that take some seconds each to come.
+    for number in range(2):
+        trail.put(f"slow{number}.json", log_file(record(at=number * 300)))
+    for number in range(2, 22):
         trail.put(f"{number}.json", log_file(record(at=number * 300)))
-    config = trail.config(visibility_timeout_seconds=6)
-    config["limits"] = {"max_deliveries_in_hand": 1}
-    with running(tmp_path, config, CREDENTIALS) as service:
-        service.wait_until(lambda: is_idle(service, trail, 5_700_020))
-        assert service.records("trail")["matched"] == 20
-        assert service.records("trail")["duplicate"] == 0
+    with fault_proxy(trail.endpoint) as proxy:
+        proxy.inject(delayed(8), asks("slow"), times=None)
+        config = trail.config(visibility_timeout_seconds=6, endpoint_url=proxy.address)
+        config["limits"] = {"max_deliveries_in_hand": 1}
+        with running(tmp_path, config, CREDENTIALS) as service:
+            service.wait_until(lambda: is_idle(service, trail, 22))
+            assert service.records("trail")["matched"] == 22
+            # Each object was asked for once: no message came a second time while it waited.
+            assert proxy.seen["GET"] == 22
+            assert service.stop() == 0
 
 
 def test_a_stop_gives_back_at_once_what_was_not_worked_on(trail: Trail, tmp_path: Path) -> None:
@@ -193,9 +198,10 @@ def test_a_queue_that_does_not_exist_ends_the_service_with_a_failure(
     config = trail.config(queue_url=trail.queue + "-nope")
     with running(tmp_path, config, CREDENTIALS) as service:
         assert service.process.wait(120) == 1
-        (failed,) = [line for line in service.log if line["event"] == "failed for good"]
+        failed = service.logged("source failed, it is tried again")[0]
         assert "the queue cannot be read" in failed["error"]
         assert "check sources.queue_url" in failed["error"]
+        assert service.logged("stopping")[0]["reason"] == "failure"
 
 
 def test_a_topic_that_does_not_exist_makes_dead_letters_and_nothing_is_lost(

@@ -129,3 +129,15 @@ def test_the_benchmark_of_a_stream_prints_a_ratio_of_the_source_and_of_all_of_it
         cwd=REPOSITORY,
     )
     assert done.stdout.count(" x the floor's time") == 2
+
+
+def test_the_benchmark_of_s3_prints_its_ratio_for_each_size() -> None:
+    arguments = ["--records", "100", "--turns", "1", "--sizes", "10", "50"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.s3", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    assert done.stdout.count(" x the time of bare GETs") == 2

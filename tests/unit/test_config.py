@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from detector.config import (
+    BucketConfig,
     Config,
     DirectorySourceConfig,
     FirehoseSourceConfig,
@@ -16,6 +17,7 @@ from detector.errors import ConfigError
 
 FIREHOSE = "sources: [{type: firehose, port: 1, %s}]"
 SOURCES = "sources: [{type: directory, path: logs}]\n"
+QUEUE = "sources: [{type: s3_sqs, queue_url: 'http://q'%s}]"
 
 
 def load(folder: Path, text: str) -> Config:
@@ -76,7 +78,9 @@ def test_every_kind_of_source_and_sink_can_be_named(tmp_path: Path) -> None:
         tmp_path,
         """
 sources:
-  - {type: s3_sqs, queue_url: "https://sqs.us-east-1.amazonaws.com/111122223333/q"}
+  - type: s3_sqs
+    queue_url: "https://sqs.us-east-1.amazonaws.com/111122223333/q"
+    buckets: [{bucket: my-trail, prefixes: [AWSLogs/], owner: "111122223333"}, {bucket: other}]
   - {type: directory, name: more, path: x}
   - {type: firehose, port: 8443, access_keys: [a], tls: {certificate: a.crt, key: /b.key}}
 sinks:
@@ -91,6 +95,10 @@ sinks:
     assert isinstance(hose, FirehoseSourceConfig)
     assert hose.tls is not None
     assert (hose.tls.certificate, hose.tls.key) == (f"{tmp_path}/a.crt", "/b.key")
+    assert config.sources[0].buckets == (
+        BucketConfig(bucket="my-trail", prefixes=("AWSLogs/",), owner="111122223333"),
+        BucketConfig(bucket="other"),
+    )
     assert [part.name for part in config.sinks] == ["stdout", "sns", "webhook"]
 
 
@@ -183,6 +191,18 @@ sinks:
         (FIREHOSE % "access_keys: [a], stream_arns: [trail]", "stream_arns are like arn:aws:fire"),
         (FIREHOSE % "access_keys: [a], read_timeout_seconds: 0", "must be from 1 to 120"),
         (FIREHOSE % "access_keys: [a], tls: {certificate: x}", "sources[0].tls.key is missing"),
+        (QUEUE % "", "buckets is missing: list those that may be read"),
+        (QUEUE % ", buckets: all", "sources[0].buckets"),
+        (QUEUE % ", buckets: [{bucket: 's3://trail'}]", "bucket is the name of a bucket"),
+        (QUEUE % ", buckets: [{bucket: trail, prefixes: ['']}]", "prefixes has an empty one"),
+        (QUEUE % ", buckets: [{bucket: trail, prefix: [a]}]", "did you mean prefixes?"),
+        (QUEUE % ", buckets: [{bucket: trail, owner: '123'}]", "owner is an account id"),
+        (QUEUE % ", buckets: [{bucket: abc}, {bucket: abc}]", "buckets names one twice"),
+        (QUEUE % ", buckets: any, bucket_owner: '1'", "bucket_owner is an account id"),
+        (
+            "sources: [{type: s3_sqs, queue_url: 'http://q/1/trail.fifo', buckets: any}]",
+            "queue_url is a FIFO queue, which keeps back all that follows",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_a_remedy(

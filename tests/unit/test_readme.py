@@ -2,23 +2,26 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
-from detector.config import Config, load_config
+from detector.config import Config, S3SQSSourceConfig, load_config
 from detector.document import parse
 from detector.errors import RuleError
 from detector.rules.loader import rule_of
 from detector.rules.ruleset import RuleSet
+from detector.sources.s3_sqs.object_errors import ObjectReason
 from detector.telemetry.metrics import Metrics
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
+SOURCES = (REPOSITORY / "docs" / "sources.md").read_text()
 
 
-def example(first_line: str) -> str:
-    blocks = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+def example(first_line: str, document: str = README) -> str:
+    blocks = re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)
     (block,) = [block for block in blocks if block.startswith(f"# {first_line}\n")]
     return str(block)
 
@@ -57,6 +60,24 @@ def test_the_values_shown_are_the_defaults_and_none_is_left_out(
     beside = msgspec.structs.replace(shown.quarantine, path=least.quarantine.path)
     assert beside == least.quarantine
     assert Path(shown.quarantine.path).parent == Path(shown.state.path).parent
+
+
+def test_the_example_of_a_queue_shows_all_of_its_keys_and_their_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "shown.yaml"
+    path.write_text(example("queue", SOURCES))
+    (source,) = load_config(path).sources
+    assert isinstance(source, S3SQSSourceConfig)
+    for field in source.__struct_fields__:
+        assert re.search(rf"\b{field}:", example("queue", SOURCES))
+    least = S3SQSSourceConfig(queue_url=source.queue_url, buckets="any")
+    shown = ("name", "queue_url", "region", "buckets", "bucket_owner")
+    for field in set(source.__struct_fields__) - set(shown):
+        assert getattr(source, field) == getattr(least, field)
+
+
+def test_every_reason_for_which_an_object_is_not_read_is_explained() -> None:
+    for reason in (*get_args(ObjectReason), "object_not_allowed"):
+        assert f"`{reason}`" in SOURCES
 
 
 def test_the_example_of_a_silence_shows_all_of_its_keys(shown: Config) -> None:

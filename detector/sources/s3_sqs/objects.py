@@ -1,74 +1,245 @@
-"""S3 objects: fetched whole, under a cap, and tried again where the way to them failed."""
+"""S3 objects: fetched whole, under a cap, and again where the way to them failed."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import ClientError as HTTPClientError
-from botocore.exceptions import BotoCoreError, ClientError
+from aiohttp import ClientPayloadError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    IncompleteReadError,
+    ParamValidationError,
+    ResponseStreamingError,
+)
 
-from detector.aws import describe, error_code
+from detector.aws import describe
 from detector.backoff import backoff_seconds
 from detector.envelopes.log_file import delivery_time, skipped_by_name
 from detector.envelopes.types import ObjectReference
 from detector.errors import PayloadError
 from detector.sources.delivery import Payload
+from detector.sources.s3_sqs.allowed import AllowedObjects
+from detector.sources.s3_sqs.object_errors import Asked, explain, passes_by_itself
+from detector.sources.source import SourceMeter
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_s3.type_defs import GetObjectRequestTypeDef
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, GetObjectRequestTypeDef
 
 FETCH_ATTEMPTS = 3
-"""aiobotocore repeats failed calls itself, but not one whose body was cut off midway."""
+"""aiobotocore repeats failed calls itself, but not one whose body was cut off or damaged."""
 
-_REASONS = {
-    "NoSuchKey": "object_missing",
-    "NoSuchVersion": "object_missing",
-    "NoSuchBucket": "object_missing",
-    "404": "object_missing",
-    "AccessDenied": "object_denied",
-    "403": "object_denied",
-}
+_CHUNK_BYTES = 1 << 20
+_MD5_ETAG = re.compile(r'"[0-9a-f]{32}"')
+_CUT_OFF = (ClientPayloadError, FlexibleChecksumError, IncompleteReadError, ResponseStreamingError)
+_CHECKSUMS = ("ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA1", "ChecksumSHA256")
+"""Those that aiobotocore compares wherever it runs; another is compared where awscrt is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Larger:
+    """An object that is larger than the place that was kept for it; its real size is known now."""
+
+    reference: ObjectReference
+
+
+class _PassingError(Exception):
+    """An attempt failed so that another one may succeed; `failed` is what to say if none does."""
+
+    def __init__(self, failed: PayloadError) -> None:
+        super().__init__(failed.reason)
+        self.failed = failed
+
+
+class Objects:
+    """Reads objects, so many at once, and only those that are allowed."""
+
+    def __init__(
+        self,
+        client: S3Client,
+        allowed: AllowedObjects,
+        meter: SourceMeter,
+        *,
+        max_bytes: int,
+        concurrency: int,
+        request_payer: bool = False,
+    ) -> None:
+        self._client = client
+        self._allowed = allowed
+        self._meter = meter
+        self._max_bytes = max_bytes
+        self._request_payer = request_payer
+        self._places = asyncio.Semaphore(concurrency)
+
+    async def fetch(self, reference: ObjectReference, room: int) -> Payload | Larger:
+        """Return an object's body; what prevents it is in the payload, for the account to show.
+
+        An object of more than `room` bytes is left where it is, unless it is over the cap anyway.
+        """
+        try:
+            found = await self._fetch(reference, room)
+        except PayloadError as error:
+            found = error
+        if isinstance(found, Larger):
+            return found
+        delivered_at = delivery_time(reference.key) or reference.announced_at
+        return Payload(str(reference), found, delivered_at)
+
+    async def _fetch(self, reference: ObjectReference, room: int) -> bytes | PayloadError | Larger:
+        self._allowed.check(reference)
+        if skipped_by_name(reference.key):
+            return b""  # skipped by its name whatever it holds: not worth the transfer
+        if reference.size is not None and reference.size > self._max_bytes:
+            raise _too_large(self._max_bytes)
+        try:
+            async with self._places:
+                return await self._get(reference, room)
+        except PayloadError as error:
+            if error.reason != "object_missing" or reference.alternative_key is None:
+                raise
+            other = replace(reference, key=reference.alternative_key, alternative_key=None)
+            try:
+                return await self._fetch(other, room)
+            except PayloadError as second:
+                raise (error if second.reason == "object_missing" else second) from second
+
+    async def _get(self, reference: ObjectReference, room: int) -> bytes | Larger:
+        """Return a body of which nothing says that it is not whole, or that came twice the same."""
+        asked = Asked(self._allowed.owner(reference.bucket), self._request_payer)
+        request = _request(reference, asked)
+        doubted = b""
+        for attempt in range(1, FETCH_ATTEMPTS + 1):
+            try:
+                body, doubt = await self._attempt(request, asked, reference, room)
+            except _PassingError as error:
+                failed = error.failed
+            else:
+                if doubt is None or isinstance(body, Larger):
+                    return body
+                digest = _md5(body)
+                if digest == doubted:
+                    return body
+                doubted = digest
+                failed = PayloadError("object_incomplete", doubt)
+            self._meter.failed(failed.reason)
+            if attempt < FETCH_ATTEMPTS:
+                await asyncio.sleep(backoff_seconds(attempt, random.random))
+        raise failed
+
+    async def _attempt(
+        self,
+        request: GetObjectRequestTypeDef,
+        asked: Asked,
+        reference: ObjectReference,
+        room: int,
+    ) -> tuple[bytes | Larger, str | None]:
+        """Return a body and what makes it doubtful, or raise what another attempt may mend."""
+        try:
+            response = await self._client.get_object(**request)
+            body = await self._body(response, reference, room)
+        except ClientError as error:
+            failed = explain(error, asked)
+            if passes_by_itself(error):
+                raise _PassingError(failed) from error
+            self._meter.failed(failed.reason)
+            raise failed from error
+        except ParamValidationError as error:
+            self._meter.failed("object_name_invalid")
+            raise PayloadError(
+                "object_name_invalid", "no object can have this bucket and key"
+            ) from error
+        except _CUT_OFF as error:
+            raise _PassingError(PayloadError("object_incomplete", describe(error))) from error
+        except (TimeoutError, BotoCoreError, HTTPClientError) as error:
+            raise _PassingError(PayloadError("object_unavailable", describe(error))) from error
+        return body, None if isinstance(body, Larger) else _doubt(response, reference, body)
+
+    async def _body(
+        self, response: GetObjectOutputTypeDef, reference: ObjectReference, room: int
+    ) -> bytes | Larger:
+        async with response["Body"] as stream:
+            length = cast("int | None", response.get("ContentLength"))
+            if length is not None:
+                if length > self._max_bytes:
+                    raise _too_large(self._max_bytes)
+                if length > room:
+                    return Larger(replace(reference, size=length))
+                return await stream.read()
+            # A proxy on the way may leave the length out.
+            body = bytearray()
+            while chunk := await stream.read(_CHUNK_BYTES):
+                body += chunk
+                if len(body) > self._max_bytes:
+                    raise _too_large(self._max_bytes)
+            return bytes(body)
+
+
+class _NoMeter:
+    """Takes no notes."""
+
+    def fetched(self, size: int) -> None:
+        pass
+
+    def failed(self, kind: str) -> None:
+        pass
+
+    def behind(self, seconds: float) -> None:
+        pass
 
 
 async def fetch(client: S3Client, reference: ObjectReference, max_bytes: int) -> Payload:
-    """Return an object's body; what prevents it is in the payload, for the account to show."""
-    delivered_at = delivery_time(reference.key) or reference.announced_at
-    body: bytes | PayloadError
-    if skipped_by_name(reference.key):
-        body = b""  # skipped by its name whatever it holds: not worth the transfer
-    elif reference.size is not None and reference.size > max_bytes:
-        body = _too_large(max_bytes)
-    else:
-        try:
-            body = await _fetch(client, reference, max_bytes)
-        except PayloadError as error:
-            body = error
-    return Payload(str(reference), body, delivered_at)
+    """Return one object's body, of whatever bucket: somebody named it, not a message."""
+    objects = Objects(client, AllowedObjects("any"), _NoMeter(), max_bytes=max_bytes, concurrency=1)
+    payload = await objects.fetch(reference, max_bytes)
+    assert isinstance(payload, Payload)  # noqa: S101 - what is larger than the cap is refused
+    return payload
 
 
-async def _fetch(client: S3Client, reference: ObjectReference, max_bytes: int) -> bytes:
+def _request(reference: ObjectReference, asked: Asked) -> GetObjectRequestTypeDef:
     request: GetObjectRequestTypeDef = {"Bucket": reference.bucket, "Key": reference.key}
     if reference.version_id:
         request["VersionId"] = reference.version_id
-    for attempt in range(1, FETCH_ATTEMPTS + 1):
-        try:
-            response = await client.get_object(**request)
-            if response["ContentLength"] > max_bytes:
-                response["Body"].close()
-                raise _too_large(max_bytes)
-            async with response["Body"] as stream:
-                return await stream.read()
-        except ClientError as error:
-            reason = _REASONS.get(error_code(error), "object_unavailable")
-            raise PayloadError(reason, describe(error)) from error
-        except (TimeoutError, BotoCoreError, HTTPClientError) as error:
-            if attempt == FETCH_ATTEMPTS:
-                raise PayloadError("object_unavailable", describe(error)) from error
-        await asyncio.sleep(backoff_seconds(attempt, random.random))
-    raise AssertionError("unreachable")
+    if asked.owner:
+        request["ExpectedBucketOwner"] = asked.owner
+    if asked.request_payer:
+        request["RequestPayer"] = "requester"
+    return request
+
+
+def _doubt(response: GetObjectOutputTypeDef, reference: ObjectReference, body: bytes) -> str | None:
+    """Return what says that a body is not the object's as it was announced, None if nothing does.
+
+    An ETag is the MD5 of what was put in one piece and is not encrypted with a key of KMS or of the
+    caller. Other stores and overwritten objects differ in good faith, so this is but a doubt.
+    Source: Amazon S3 API Reference, "Object".
+    """
+    checksums = [str(response.get(name, "-")) for name in _CHECKSUMS]
+    if any("-" not in checksum for checksum in checksums):
+        return None  # aiobotocore has compared it
+    etag = response.get("ETag", "")
+    encryption = response.get("ServerSideEncryption", "AES256")
+    is_md5 = encryption == "AES256" and not response.get("SSECustomerAlgorithm")
+    if is_md5 and _MD5_ETAG.fullmatch(etag):
+        return (
+            None
+            if etag.strip('"') == _md5(body).hex()
+            else "the body has another MD5 than its ETag says"
+        )
+    if reference.size is not None and reference.size != len(body):
+        return f"{len(body)} bytes came of {reference.size} that were announced"
+    return None
+
+
+def _md5(body: bytes) -> bytes:
+    return hashlib.md5(body, usedforsecurity=False).digest()
 
 
 def _too_large(max_bytes: int) -> PayloadError:

@@ -1,20 +1,32 @@
-"""An SQS queue: long polls, visibility kept up while a message is at work, deletes in batches."""
+"""An SQS queue: long polls, visibility kept up while a message is at work, deletes in batches.
+
+Nothing is deleted but what `delete` was called for. What is let go of becomes visible again when
+its time is up, and so counts towards the queue's own redrive.
+
+Source: Amazon SQS API Reference, ReceiveMessage, ChangeMessageVisibilityBatch, DeleteMessageBatch.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 
-from detector.aws import AWSCallError, describe
+from detector.aws import AWSCallError, describe, is_permanent
+from detector.backoff import backoff_seconds
+from detector.sources.s3_sqs.message import Message, message_of
+from detector.sources.source import SourceMeter
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
-    from types_aiobotocore_sqs.type_defs import MessageTypeDef, ReceiveMessageResultTypeDef
+    from types_aiobotocore_sqs.type_defs import (
+        BatchResultErrorEntryTypeDef,
+        ReceiveMessageResultTypeDef,
+    )
 
 BATCH = 10
 """SQS takes no more entries in a call."""
@@ -22,48 +34,71 @@ BATCH = 10
 HEARTBEATS = 3
 """How often visibility is extended in one visibility timeout: two calls may fail."""
 
-MAX_VISIBLE_SECONDS = 11 * 3600
-"""SQS hides a message for 12 hours at most, however often it is extended."""
+MAX_VISIBLE_SECONDS = 12 * 3600 - 60
+"""SQS hides a message for 12 hours from its receipt, and refuses what would go beyond; a minute is
+for the way of the answer and of the call."""
 
 LAST_RECEIVE_SECONDS = 1.0
 """How long a receive under way may still take when no more is wanted. Messages that wait come at
 once; a long poll that goes on longer has none."""
 
+CALL_SECONDS = 10.0
+"""How long a delete may take, with the client's own repetitions: one that hangs must not hold up
+the others, nor the end of the service."""
+
 DELETE_WAIT_SECONDS = 0.1
 """How long a delete waits for others to share its call."""
 
-DELETE_ATTEMPTS = 3
+DELETE_ATTEMPTS = 5
 """A message whose delete keeps failing comes again, and is found to be a duplicate."""
+
+DELETE_BACKOFF_CAP_SECONDS = 10.0
+"""The longest wait between two such attempts: the message is kept hidden all the while."""
 
 log = structlog.get_logger()
 
 
-@dataclass(slots=True, eq=False)
-class Message:
-    """A message in hand. `received_at` is the epoch's time, `since` the monotonic clock's."""
-
-    id: str
-    body: str
-    receipt: str
-    received_at: float = field(default_factory=time.time)
-    since: float = field(default_factory=time.monotonic)
-    delete_attempts: int = 0
-
-
 class Queue:
-    """A queue and what is in hand of it."""
+    """A queue and what is in hand of it.
 
-    def __init__(self, client: SQSClient, url: str, *, visibility_timeout: int, wait: int) -> None:
+    Tells the meter of what fails: `receive` by its caller, `delete`, `visibility`,
+    `receipt_expired` (the message is not ours any more) and `visibility_limit` (12 hours).
+    """
+
+    def __init__(
+        self,
+        client: SQSClient,
+        url: str,
+        meter: SourceMeter,
+        *,
+        visibility_timeout: int,
+        wait: int,
+    ) -> None:
         self._client = client
         self._url = url
+        self._meter = meter
         self._visibility_timeout = visibility_timeout
         self._wait = wait
         self._in_hand: dict[str, Message] = {}
+        """Messages that are kept hidden, by their receipt handle."""
         self._deletes: list[Message] = []
+        self._deleting: set[str] = set()
         self._has_deletes = asyncio.Event()
         self._flushing = asyncio.Lock()
 
-    async def receive(self, most: int) -> list[Message]:
+    async def has_redrive(self) -> bool:
+        """Return whether the queue sets messages aside that were received too often.
+
+        Raises:
+            AWSCallError: the call failed; the permission for it is not needed for anything else.
+        """
+        async with asyncio.timeout(CALL_SECONDS):
+            answer = await self._client.get_queue_attributes(
+                QueueUrl=self._url, AttributeNames=["RedrivePolicy"]
+            )
+        return "RedrivePolicy" in answer.get("Attributes", {})
+
+    async def receive(self) -> list[Message]:
         """Wait for messages; return them, or none when the long poll ends without.
 
         Raises:
@@ -72,9 +107,10 @@ class Queue:
         call = asyncio.ensure_future(
             self._client.receive_message(
                 QueueUrl=self._url,
-                MaxNumberOfMessages=min(most, BATCH),
+                MaxNumberOfMessages=BATCH,
                 WaitTimeSeconds=self._wait,
                 VisibilityTimeout=self._visibility_timeout,
+                AttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
             )
         )
         try:
@@ -98,11 +134,12 @@ class Queue:
 
     async def keep_hidden(self) -> None:
         """Extend the visibility of what is in hand, until cancelled."""
-        while True:
-            await asyncio.sleep(self._visibility_timeout / HEARTBEATS)
-            oldest = time.monotonic() - MAX_VISIBLE_SECONDS
-            messages = [item for item in self._in_hand.values() if item.since > oldest]
-            await self._change_visibility(messages, self._visibility_timeout)
+        async with asyncio.TaskGroup() as calls:
+            while True:
+                # Not longer for a call that hangs: the next one may still come in time.
+                await asyncio.sleep(self._heartbeat_seconds)
+                for batch in _batches(self._to_be_extended()):
+                    calls.create_task(self._extend(batch))
 
     async def delete_acknowledged(self) -> None:
         """Delete what is to be deleted, until cancelled."""
@@ -111,77 +148,139 @@ class Queue:
             await asyncio.sleep(DELETE_WAIT_SECONDS)
             # Shielded: a call that is under way is waited for in close(), not torn off.
             await asyncio.shield(self.flush())
+            failures = max((message.delete_attempts for message in self._deletes), default=0)
+            if failures:
+                await asyncio.sleep(
+                    backoff_seconds(failures, random.random, cap=DELETE_BACKOFF_CAP_SECONDS)
+                )
 
     async def flush(self) -> None:
-        """Delete all that is to be deleted, and return when that is done."""
+        """Try once to delete all that is to be deleted; what fails by chance waits for another."""
         async with self._flushing:
-            while self._deletes:
-                batch = self._deletes[:BATCH]
-                del self._deletes[:BATCH]
-                await self._delete(batch)
+            messages, self._deletes = self._deletes, []
             self._has_deletes.clear()
+            await asyncio.gather(*(self._delete(batch) for batch in _batches(messages)))
 
     async def give_back(self) -> None:
-        """Make what is in hand visible again at once."""
+        """Make what is in hand visible again at once, as far as that can be done."""
         messages = list(self._in_hand.values())
         self._in_hand.clear()
-        await self._change_visibility(messages, 0)
+        await asyncio.gather(
+            *(self._change_visibility(batch, 0, CALL_SECONDS) for batch in _batches(messages))
+        )
+
+    @property
+    def _heartbeat_seconds(self) -> float:
+        return self._visibility_timeout / HEARTBEATS
 
     def _take(self, response: ReceiveMessageResultTypeDef) -> list[Message]:
-        messages = [_message(item) for item in response.get("Messages", [])]
+        messages = [message_of(item) for item in response.get("Messages", [])]
         self._in_hand.update((message.receipt, message) for message in messages)
         return messages
 
-    async def _delete(self, batch: Sequence[Message]) -> None:
-        for message in batch:
-            message.delete_attempts += 1
-        try:
-            response = await self._client.delete_message_batch(
-                QueueUrl=self._url,
-                Entries=[
-                    {"Id": str(index), "ReceiptHandle": message.receipt}
-                    for index, message in enumerate(batch)
-                ],
-            )
-        except AWSCallError as error:
-            log.warning("messages not deleted", error=describe(error), messages=len(batch))
-            failed = list(batch)
-        else:
-            failed = [batch[int(entry["Id"])] for entry in response.get("Failed", [])]
-        for message in batch:
-            if message not in failed:
-                self._in_hand.pop(message.receipt, None)
-        for message in failed:
-            if message.delete_attempts < DELETE_ATTEMPTS:
-                self._deletes.append(message)
-            else:
-                log.warning("message will come again: its delete keeps failing", id=message.id)
+    def _to_be_extended(self) -> list[Message]:
+        """Return what is to stay hidden; what may not any longer is let go of."""
+        now = time.monotonic()
+        for message in list(self._in_hand.values()):
+            if now - message.since > MAX_VISIBLE_SECONDS - 1:
                 self.let_go(message)
+                self._meter.failed("visibility_limit")
+                log.error(
+                    "message at work for 12 hours, it comes again while it still is",
+                    id=message.id,
+                    receives=message.receives,
+                )
+        return [
+            message for message in self._in_hand.values() if message.receipt not in self._deleting
+        ]
 
-    async def _change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
-        for batch in _batches(messages):
-            try:
+    async def _extend(self, batch: Sequence[Message]) -> None:
+        failed = await self._change_visibility(
+            batch, self._visibility_timeout, self._heartbeat_seconds
+        )
+        for message, entry in failed:
+            if entry["SenderFault"] and message.receipt in self._in_hand:
+                self._lose(message, entry["Code"])
+
+    async def _change_visibility(
+        self, batch: Sequence[Message], seconds: int, within: float
+    ) -> list[tuple[Message, BatchResultErrorEntryTypeDef]]:
+        """Hide messages from now on for so long; return those that were refused."""
+        now = time.monotonic()
+        try:
+            async with asyncio.timeout(within):
                 response = await self._client.change_message_visibility_batch(
                     QueueUrl=self._url,
                     Entries=[
                         {
                             "Id": str(index),
                             "ReceiptHandle": message.receipt,
-                            "VisibilityTimeout": seconds,
+                            "VisibilityTimeout": min(
+                                seconds, int(message.since + MAX_VISIBLE_SECONDS - now)
+                            ),
                         }
                         for index, message in enumerate(batch)
                     ],
                 )
-            except AWSCallError as error:
-                log.warning("visibility not changed", error=describe(error), messages=len(batch))
-                continue
-            if failed := response.get("Failed", []):
-                codes = sorted({entry["Code"] for entry in failed})
-                log.warning("visibility not changed", codes=codes, messages=len(failed))
+        except AWSCallError as error:
+            self._meter.failed("visibility")
+            log.warning("visibility not changed", error=describe(error), messages=len(batch))
+            return []
+        failed = [(batch[int(entry["Id"])], entry) for entry in response.get("Failed", [])]
+        codes = {entry["Code"] for _, entry in failed if not entry["SenderFault"]}
+        if codes:
+            self._meter.failed("visibility")
+            log.warning("visibility not changed", codes=sorted(codes), messages=len(failed))
+        return failed
 
+    async def _delete(self, batch: Sequence[Message]) -> None:
+        for message in batch:
+            message.delete_attempts += 1
+        self._deleting.update(message.receipt for message in batch)
+        try:
+            again = await self._not_deleted(batch)
+        finally:
+            self._deleting.difference_update(message.receipt for message in batch)
+        for message in batch:
+            if message not in again:
+                self._in_hand.pop(message.receipt, None)
+            elif message.delete_attempts < DELETE_ATTEMPTS:
+                self.delete(message)
+            else:
+                log.warning("message will come again: its delete keeps failing", id=message.id)
+                self.let_go(message)
 
-def _message(item: MessageTypeDef) -> Message:
-    return Message(item.get("MessageId", ""), item.get("Body", ""), item.get("ReceiptHandle", ""))
+    async def _not_deleted(self, batch: Sequence[Message]) -> list[Message]:
+        """Delete messages; return those for which another attempt may succeed."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                response = await self._client.delete_message_batch(
+                    QueueUrl=self._url,
+                    Entries=[
+                        {"Id": str(index), "ReceiptHandle": message.receipt}
+                        for index, message in enumerate(batch)
+                    ],
+                )
+        except AWSCallError as error:
+            self._meter.failed("delete")
+            log.warning("messages not deleted", error=describe(error), messages=len(batch))
+            return [] if is_permanent(error) else list(batch)
+        again = []
+        for entry in response.get("Failed", []):
+            message = batch[int(entry["Id"])]
+            if entry["SenderFault"]:
+                self._lose(message, entry["Code"])
+            else:
+                self._meter.failed("delete")
+                log.warning("message not deleted", id=message.id, code=entry["Code"])
+                again.append(message)
+        return again
+
+    def _lose(self, message: Message, code: str) -> None:
+        """Take note that a receipt is not good any more: no call with it will ever succeed."""
+        self.let_go(message)
+        self._meter.failed("receipt_expired")
+        log.warning("message lost to its visibility timeout", id=message.id, code=code)
 
 
 def _batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:

@@ -1,0 +1,241 @@
+"""A message's way: opened, its objects fetched and handed on, and in the end deleted or let go of.
+
+It is deleted when all that it announces was processed and understood. What could not be understood
+is left to the queue, also an object that is gone for good: only the queue's redrive keeps the
+evidence of what was not seen, and a person decides about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from detector.alerts.text import clean
+from detector.envelopes.types import ObjectReference
+from detector.errors import PayloadError
+from detector.sources.budget import Hold, Share
+from detector.sources.delivery import Delivery, Payload
+from detector.sources.s3_sqs.message import Message
+from detector.sources.s3_sqs.object_errors import OURS
+from detector.sources.s3_sqs.objects import Larger, Objects
+from detector.sources.s3_sqs.opening import open_body
+from detector.sources.s3_sqs.queue import Queue
+from detector.sources.s3_sqs.work import DAMAGED, Work, in_parts, weight
+from detector.sources.source import Emit, SourceMeter
+
+REFETCH_SECONDS = 1.0
+"""How long a damaged body is left alone before it is fetched once more."""
+
+log = structlog.get_logger()
+
+
+class Handling:
+    """Works on messages, as many as the budget has places for.
+
+    `refused_in_a_row` counts the parts of messages for which S3 gave no object, for reasons that
+    meet other objects too.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        queue: Queue,
+        objects: Objects,
+        share: Share,
+        meter: SourceMeter,
+        *,
+        max_object_bytes: int,
+        emit: Emit,
+    ) -> None:
+        self.refused_in_a_row = 0
+        self._source = source
+        self._queue = queue
+        self._objects = objects
+        self._share = share
+        self._meter = meter
+        self._max_object_bytes = max_object_bytes
+        self._emit = emit
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    async def begin(self, message: Message) -> None:
+        """Begin to work on a message; return when it has its place in the budget."""
+        await self._guarded(message, partial(self._begin, message))
+
+    def stop(self) -> None:
+        """Fetch nothing a second time any more: what is in hand is to be finished."""
+        self._is_stopping = True
+
+    async def close(self) -> None:
+        """Give up what is not handed on yet."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _begin(self, message: Message) -> None:
+        opened = open_body(message.body)
+        if not opened.references:
+            await self._hand_on_itself(message, opened.payload)
+            return
+        parts = list(in_parts(opened.references, self._max_object_bytes))
+        work = Work(message, len(parts))
+        for part in parts:
+            hold = await self._share.acquire(self._weight(part))
+            self._spawn(work, partial(self._bring, work, part, hold))
+
+    def _weight(self, part: Sequence[ObjectReference]) -> int:
+        return sum(weight(reference, self._max_object_bytes) for reference in part)
+
+    async def _hand_on_itself(self, message: Message, body: bytes | PayloadError) -> None:
+        """Hand on a message that holds records itself, or that is not understood."""
+        size = len(body) if isinstance(body, bytes) else 0
+        hold = await self._share.acquire(size)
+        self._meter.fetched(size)
+        payload = Payload(f"sqs:{message.id}", body, message.sent_at)
+        self._hand_on(_Part(Work(message, 1), [], [payload], is_last_attempt=True), hold)
+
+    async def _bring(self, work: Work, references: Sequence[ObjectReference], hold: Hold) -> None:
+        """Fetch the objects of a part, and hand them on."""
+        part = await self._fetch(work, references, hold)
+        if part.payloads:
+            self._hand_on(part, hold)
+        else:
+            hold.release()
+            self._part_done(work)
+
+    async def _bring_alone(self, work: Work, reference: ObjectReference) -> None:
+        """Fetch an object that turned out to be larger than its place."""
+        hold = await self._share.acquire(self._weight([reference]))
+        await self._bring(work, [reference], hold)
+
+    async def _bring_again(self, before: _Part, reasons: Collection[str]) -> None:
+        """Fetch what was damaged once more, and hand it on if something else comes this time."""
+        digests = before.digests()
+        references, work = before.references, before.work
+        before.payloads.clear()
+        await asyncio.sleep(REFETCH_SECONDS)
+        hold = await self._share.acquire(self._weight(references))
+        part = await self._fetch(work, references, hold)
+        if part.digests() == digests:
+            hold.release()
+            self._part_done(work, reasons)
+        else:
+            part.is_last_attempt = True
+            self._hand_on(part, hold)
+
+    async def _fetch(self, work: Work, references: Sequence[ObjectReference], hold: Hold) -> _Part:
+        """Return what was fetched; objects larger than their places become parts of their own."""
+        try:
+            found = await asyncio.gather(
+                *(self._objects.fetch(item, self._weight([item])) for item in references)
+            )
+        except BaseException:
+            hold.release()
+            raise
+        part = _Part(work)
+        for reference, item in zip(references, found, strict=True):
+            if isinstance(item, Larger):
+                work.parts += 1
+                self._spawn(work, partial(self._bring_alone, work, item.reference))
+            else:
+                part.references.append(reference)
+                part.payloads.append(item)
+        size = part.size()
+        hold.resize(size)
+        self._meter.fetched(size)
+        self._count_refused(part.payloads)
+        return part
+
+    def _count_refused(self, payloads: Sequence[Payload]) -> None:
+        reasons = [
+            payload.body.reason if isinstance(payload.body, PayloadError) else None
+            for payload in payloads
+        ]
+        if any(reason is None for reason in reasons):
+            self.refused_in_a_row = 0
+        elif any(reason in OURS for reason in reasons):
+            self.refused_in_a_row += 1
+
+    def _hand_on(self, part: _Part, hold: Hold) -> None:
+        work = part.work
+
+        async def ack() -> None:
+            self._part_done(work)
+
+        async def nack(reasons: Collection[str]) -> None:
+            if part.is_last_attempt or self._is_stopping or DAMAGED.isdisjoint(reasons):
+                self._part_done(work, reasons)
+            else:
+                self._spawn(work, partial(self._bring_again, part, reasons))
+
+        self._emit(
+            Delivery(
+                source=self._source,
+                payloads=list(part.payloads),
+                received_at=work.message.received_at,
+                hold=hold,
+                has_redrive=True,
+                ack=ack,
+                nack=nack,
+            )
+        )
+
+    def _part_done(self, work: Work, reasons: Collection[str] = ()) -> None:
+        if not work.part_done(reasons):
+            return
+        if not work.reasons:
+            self._queue.delete(work.message)
+            return
+        log.warning(
+            "message left to the queue",
+            source=self._source,
+            id=work.message.id,
+            receives=work.message.receives,
+            reasons=sorted(work.reasons),
+        )
+        self._queue.let_go(work.message)
+
+    def _spawn(self, work: Work, bring: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.create_task(self._guarded(work.message, bring))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, message: Message, do: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await do()
+        except Exception as error:  # noqa: BLE001 - one message must not end all the others
+            self._meter.failed("handling")
+            log.error(  # noqa: TRY400 - no traceback reaches a user
+                "message not handled, it will come again",
+                source=self._source,
+                id=message.id,
+                error=clean(repr(error)),
+            )
+            self._queue.let_go(message)
+
+
+@dataclass(slots=True, eq=False)
+class _Part:
+    """What is handed on as one delivery: objects of a message, or the message itself."""
+
+    work: Work
+    references: list[ObjectReference] = field(default_factory=list)
+    payloads: list[Payload] = field(default_factory=list)
+    is_last_attempt: bool = False
+
+    def size(self) -> int:
+        return sum(len(item.body) for item in self.payloads if isinstance(item.body, bytes))
+
+    def digests(self) -> list[bytes]:
+        """Return by what each payload is known again."""
+        return [
+            hashlib.blake2b(item.body).digest()
+            if isinstance(item.body, bytes)
+            else str(item.body).encode()
+            for item in self.payloads
+        ]
