@@ -48,8 +48,12 @@ from detector.sources.budget import Budget
 from detector.sources.delivery import Delivery
 from detector.sources.kinesis import KinesisSource
 from detector.sources.source import Readiness, SourceContext
+from detector.sources.spool import Spool
 from detector.state.sqlite import SQLiteStore
 from detector.state.worker import StateWorker
+
+NO_SPOOL = Spool(Path("/dev/null/spool"))
+"""Nothing here is too large for memory."""
 
 EVENTS_A_RECORD = 20
 """A subscription sends what came to a log stream in a moment; this is a busy one."""
@@ -230,7 +234,7 @@ async def through_the_source(address: str, load: Load, process: Process) -> None
     async def forget(_: object) -> None:
         pass
 
-    context = SourceContext(budget.share(), NoMeter(), Readiness(), {}, forget)
+    context = SourceContext(budget.share(), NoMeter(), Readiness(), {}, forget, NO_SPOOL)
     source = KinesisSource(config, context)
     running = asyncio.create_task(source.run(waiting.put_nowait))
     count = ends = 0

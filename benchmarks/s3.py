@@ -42,7 +42,11 @@ from detector.sources.budget import Budget
 from detector.sources.delivery import Delivery
 from detector.sources.s3_sqs import S3SQSSource
 from detector.sources.source import Readiness, SourceContext
+from detector.sources.spool import Spool
 from detector.state.sqlite import SQLiteStore
+
+NO_SPOOL = Spool(Path("/dev/null/spool"))
+"""Nothing here is too large for memory."""
 
 BUCKET = "trail"
 STARTUP_SECONDS = 20.0
@@ -139,7 +143,7 @@ async def take_all(
         concurrency=concurrency,
     )
     budget = Budget(max_deliveries=64, max_bytes=64 << 20)
-    context = SourceContext(budget.share(), Meter(), Readiness(), {}, _forget)
+    context = SourceContext(budget.share(), Meter(), Readiness(), {}, _forget, NO_SPOOL)
     source = Source(config, context)
     queue = InProcessQueue(keys)
     source.clients = (queue, client)

@@ -47,8 +47,9 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _DAY = 86_400.0
 
-MAX_OBJECT_BYTES = 128 << 20
-"""What Firehose puts into an object at most; CloudTrail's are smaller. It is held as it comes."""
+MAX_OBJECT_BYTES = 1 << 30
+"""Firehose puts 128 MiB into an object at most, and CloudTrail 50. What is large lies on disk while
+it is in hand, so that this bounds the disk."""
 
 MAX_ACCESS_KEY_BYTES = 4096
 """Firehose sends no longer one."""

@@ -46,6 +46,7 @@ from detector.sources.budget import Budget
 from detector.sources.delivery import Delivery
 from detector.sources.making import make_source
 from detector.sources.source import Readiness, Source, SourceContext
+from detector.sources.spool import Spool
 from detector.sources.supervision import SupervisedSource
 from detector.state.sqlite import SQLiteStore
 from detector.state.store import Store
@@ -332,7 +333,9 @@ class _Service:
 
         async def make(readiness: Readiness) -> Source:
             positions = await self._state.call(lambda store: store.positions(config.name))
-            return make_source(config, SourceContext(share, meter, readiness, positions, forget))
+            spool = Spool(Path(f"{self._config.state.path}.spool") / config.name)
+            context = SourceContext(share, meter, readiness, positions, forget, spool)
+            return make_source(config, context)
 
         def changed() -> None:
             self._metrics.source_state(config.name, source.state)

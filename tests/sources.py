@@ -6,11 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from detector.sources.budget import Budget
 from detector.sources.delivery import Delivery
 from detector.sources.source import Readiness, Source, SourceContext
+from detector.sources.spool import Spool
 from tests.waiting import PATIENCE
 
 S = TypeVar("S", bound=Source)
@@ -44,6 +46,7 @@ class Reader(Generic[S]):
         *,
         max_deliveries: int = 3,
         max_bytes: int = 1000,
+        spool: Path = Path("/dev/null/spool"),
     ) -> None:
         self.budget = Budget(max_deliveries=max_deliveries, max_bytes=max_bytes)
         self.positions = dict(positions or {})
@@ -52,7 +55,12 @@ class Reader(Generic[S]):
         self.readiness = Readiness()
         self.source = make(
             SourceContext(
-                self.budget.share(), self.meter, self.readiness, self.positions, self._forget
+                self.budget.share(),
+                self.meter,
+                self.readiness,
+                self.positions,
+                self._forget,
+                Spool(spool),
             )
         )
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()

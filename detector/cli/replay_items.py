@@ -16,10 +16,12 @@ import click
 from detector.alerts.text import clean
 from detector.cli.inputs import STANDARD_INPUT
 from detector.cli.shared import existing
-from detector.config import MAX_OBJECT_BYTES
 from detector.sources.delivery import Payload
 from detector.sources.files import stored_files
 from detector.sources.stored import Period, Stored, in_order
+
+MAX_OBJECT_BYTES = 128 << 20
+"""What Firehose puts into an object at most; CloudTrail's are smaller. It is held as it comes."""
 
 if TYPE_CHECKING:
     from detector.sources.s3_prefix import S3Address

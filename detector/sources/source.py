@@ -8,6 +8,7 @@ from typing import Protocol
 
 from detector.sources.budget import Share
 from detector.sources.delivery import Delivery
+from detector.sources.spool import Spool
 
 Emit = Callable[[Delivery], None]
 """Hands a delivery on. It has its place in the budget, so there is room."""
@@ -57,7 +58,8 @@ class Readiness:
 class SourceContext:
     """What a source works with.
 
-    `positions` are those that the state held when the source was made, by key.
+    `positions` are those that the state held when the source was made, by key. `spool` is where
+    payloads may lie that are too large for memory.
     """
 
     share: Share
@@ -65,6 +67,7 @@ class SourceContext:
     readiness: Readiness
     positions: Mapping[str, str]
     forget: Forget
+    spool: Spool
 
 
 class Source(Protocol):

@@ -7,6 +7,7 @@ What a kill has left is removed at the next start: whatever it was comes again.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
@@ -20,6 +21,38 @@ from detector.errors import PayloadError
 T = TypeVar("T")
 
 SUFFIX = ".spooled"
+
+
+Body = bytes | Path
+"""A payload's body: in memory, or a file in the spool."""
+
+
+def size_of(body: Body) -> int:
+    """Return how many bytes a body has."""
+    return len(body) if isinstance(body, bytes) else body.stat().st_size
+
+
+async def md5(body: Body) -> bytes:
+    """Return the MD5 of a body."""
+    if isinstance(body, bytes):
+        return hashlib.md5(body, usedforsecurity=False).digest()
+    return await asyncio.to_thread(_md5_of_file, body)
+
+
+def remove(body: object) -> None:
+    """Remove a body that is a file and done with; a second time does nothing."""
+    if isinstance(body, Path):
+        with suppress(OSError):
+            body.unlink(missing_ok=True)
+
+
+def _md5_of_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _md5).digest()
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)
 
 
 class Spool:
@@ -47,15 +80,9 @@ class Spool:
                     _check(size, max_bytes)
                     await self._on_disk(partial(file.write, chunk))
         except BaseException:
-            self.remove(path)
+            remove(path)
             raise
         return path
-
-    @staticmethod
-    def remove(path: Path) -> None:
-        """Remove a file that is done with; a second time does nothing."""
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
 
     async def _on_disk(self, function: Callable[[], T]) -> T:
         try:

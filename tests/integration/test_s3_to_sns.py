@@ -1,6 +1,7 @@
 """The whole way on AWS's interfaces: S3 objects announced on SQS in, alerts on SNS out."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,21 @@ def test_an_object_over_the_cap_is_rejected_without_being_fetched(
         service.wait_until(lambda: service.records("trail")["rejected"] == 1)
         (rejected,) = [line for line in service.log if line["event"] == "rejected"]
         assert rejected["reason"] == "too_large"
+
+
+def test_a_large_object_lies_on_disk_while_it_is_in_hand(trail: Trail, tmp_path: Path) -> None:
+    padded = [record(at=0, padding=os.urandom(5000).hex()) for _ in range(1000)]
+    trail.put("large.json", log_file(*padded, record(at=300)))
+    trail.put("damaged.json", log_file(*padded, record(at=600))[:-1])
+    spool = tmp_path / "state" / "detector.sqlite3.spool" / "trail"
+    with running(tmp_path, trail.config(), CREDENTIALS) as service:
+        service.wait_until(lambda: service.records("trail")["in"] >= 2003)
+        service.wait_until(lambda: trail.queue_counts() == (0, 1))
+        # The damaged one was fetched twice, found the same, and is left to the queue.
+        assert service.records("trail")["rejected"] == 1
+        assert spool.is_dir()
+        service.wait_until(lambda: list(spool.iterdir()) == [])
+        assert service.stop() == 0
 
 
 def test_keys_of_every_spelling_are_found(trail: Trail, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from detector.errors import PayloadError
-from detector.sources.spool import Spool
+from detector.sources.spool import Spool, md5, remove, size_of
 
 
 async def chunks(*parts: bytes, then: Exception | None = None) -> AsyncIterator[bytes]:
@@ -24,8 +24,9 @@ async def test_what_comes_is_in_a_file_that_only_its_user_may_read(tmp_path: Pat
     assert path.read_bytes() == b"abc"
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    Spool.remove(path)
-    Spool.remove(path)
+    assert (size_of(path), await md5(path)) == (3, await md5(b"abc"))
+    remove(path)
+    remove(path)
     assert files_in(tmp_path / "spool") == []
 
 

@@ -8,7 +8,6 @@ evidence of what was not seen, and a person decides about it.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +26,7 @@ from detector.sources.s3_sqs.opening import open_body
 from detector.sources.s3_sqs.queue import Queue
 from detector.sources.s3_sqs.work import DAMAGED, Work, in_parts, weight
 from detector.sources.source import Emit, SourceMeter
+from detector.sources.spool import md5, remove, size_of
 
 REFETCH_SECONDS = 1.0
 """How long a damaged body is left alone before it is fetched once more."""
@@ -115,14 +115,15 @@ class Handling:
 
     async def _bring_again(self, before: _Part, reasons: Collection[str]) -> None:
         """Fetch what was damaged once more, and hand it on if something else comes this time."""
-        digests = before.digests()
+        digests = await before.digests()
         references, work = before.references, before.work
-        before.payloads.clear()
+        before.let_go()
         await asyncio.sleep(REFETCH_SECONDS)
         hold = await self._share.acquire(self._weight(references))
         part = await self._fetch(work, references, hold)
-        if part.digests() == digests:
+        if await part.digests() == digests:
             hold.release()
+            part.let_go()
             self._part_done(work, reasons)
         else:
             part.is_last_attempt = True
@@ -165,10 +166,12 @@ class Handling:
         work = part.work
 
         async def ack() -> None:
+            part.let_go()
             self._part_done(work)
 
         async def nack(reasons: Collection[str]) -> None:
             if part.is_last_attempt or self._is_stopping or DAMAGED.isdisjoint(reasons):
+                part.let_go()
                 self._part_done(work, reasons)
             else:
                 self._spawn(work, partial(self._bring_again, part, reasons))
@@ -229,13 +232,19 @@ class _Part:
     is_last_attempt: bool = False
 
     def size(self) -> int:
-        return sum(len(item.body) for item in self.payloads if isinstance(item.body, bytes))
+        return sum(
+            size_of(item.body) for item in self.payloads if not isinstance(item.body, PayloadError)
+        )
 
-    def digests(self) -> list[bytes]:
+    async def digests(self) -> list[bytes]:
         """Return by what each payload is known again."""
         return [
-            hashlib.blake2b(item.body).digest()
-            if isinstance(item.body, bytes)
-            else str(item.body).encode()
+            str(item.body).encode() if isinstance(item.body, PayloadError) else await md5(item.body)
             for item in self.payloads
         ]
+
+    def let_go(self) -> None:
+        """Let go of the bodies: they are done with."""
+        for item in self.payloads:
+            remove(item.body)
+        self.payloads.clear()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -26,11 +26,14 @@ from detector.envelopes.log_file import delivery_time, skipped_by_name
 from detector.envelopes.types import ObjectReference
 from detector.errors import PayloadError
 from detector.sources.delivery import Payload
+from detector.sources.files import IN_MEMORY_BYTES
 from detector.sources.s3_sqs.allowed import AllowedObjects
 from detector.sources.s3_sqs.object_errors import Asked, explain, passes_by_itself
 from detector.sources.source import SourceMeter
+from detector.sources.spool import Body, Spool, md5, remove, size_of
 
 if TYPE_CHECKING:
+    from aiobotocore.response import StreamingBody
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, GetObjectRequestTypeDef
 
@@ -71,12 +74,14 @@ class Objects:
         max_bytes: int,
         concurrency: int,
         request_payer: bool = False,
+        spool: Spool | None = None,
     ) -> None:
         self._client = client
         self._allowed = allowed
         self._meter = meter
         self._max_bytes = max_bytes
         self._request_payer = request_payer
+        self._spool = spool
         self._places = asyncio.Semaphore(concurrency)
 
     async def fetch(self, reference: ObjectReference, room: int) -> Payload | Larger:
@@ -93,7 +98,7 @@ class Objects:
         delivered_at = delivery_time(reference.key) or reference.announced_at
         return Payload(str(reference), found, delivered_at)
 
-    async def _fetch(self, reference: ObjectReference, room: int) -> bytes | PayloadError | Larger:
+    async def _fetch(self, reference: ObjectReference, room: int) -> Body | PayloadError | Larger:
         self._allowed.check(reference)
         if skipped_by_name(reference.key):
             return b""  # skipped by its name whatever it holds: not worth the transfer
@@ -111,7 +116,7 @@ class Objects:
             except PayloadError as second:
                 raise (error if second.reason == "object_missing" else second) from second
 
-    async def _get(self, reference: ObjectReference, room: int) -> bytes | Larger:
+    async def _get(self, reference: ObjectReference, room: int) -> Body | Larger:
         """Return a body of which nothing says that it is not whole, or that came twice the same."""
         asked = Asked(self._allowed.owner(reference.bucket), self._request_payer)
         request = _request(reference, asked)
@@ -124,10 +129,11 @@ class Objects:
             else:
                 if doubt is None or isinstance(body, Larger):
                     return body
-                digest = _md5(body)
+                digest = await md5(body)
                 if digest == doubted:
                     return body
                 doubted = digest
+                remove(body)
                 failed = PayloadError("object_incomplete", doubt)
             self._meter.failed(failed.reason)
             if attempt < FETCH_ATTEMPTS:
@@ -140,7 +146,7 @@ class Objects:
         asked: Asked,
         reference: ObjectReference,
         room: int,
-    ) -> tuple[bytes | Larger, str | None]:
+    ) -> tuple[Body | Larger, str | None]:
         """Return a body and what makes it doubtful, or raise what another attempt may mend."""
         try:
             response = await self._client.get_object(**request)
@@ -160,11 +166,11 @@ class Objects:
             raise _PassingError(PayloadError("object_incomplete", describe(error))) from error
         except (TimeoutError, BotoCoreError, HTTPClientError) as error:
             raise _PassingError(PayloadError("object_unavailable", describe(error))) from error
-        return body, None if isinstance(body, Larger) else _doubt(response, reference, body)
+        return body, None if isinstance(body, Larger) else await _doubt(response, reference, body)
 
     async def _body(
         self, response: GetObjectOutputTypeDef, reference: ObjectReference, room: int
-    ) -> bytes | Larger:
+    ) -> Body | Larger:
         async with response["Body"] as stream:
             length = cast("int | None", response.get("ContentLength"))
             if length is not None:
@@ -172,6 +178,8 @@ class Objects:
                     raise _too_large(self._max_bytes)
                 if length > room:
                     return Larger(replace(reference, size=length))
+                if length > IN_MEMORY_BYTES and self._spool is not None:
+                    return await self._spool.write(_chunks(stream), self._max_bytes)
                 return await stream.read()
             # A proxy on the way may leave the length out.
             body = bytearray()
@@ -214,7 +222,9 @@ def _request(reference: ObjectReference, asked: Asked) -> GetObjectRequestTypeDe
     return request
 
 
-def _doubt(response: GetObjectOutputTypeDef, reference: ObjectReference, body: bytes) -> str | None:
+async def _doubt(
+    response: GetObjectOutputTypeDef, reference: ObjectReference, body: Body
+) -> str | None:
     """Return what says that a body is not the object's as it was announced, None if nothing does.
 
     An ETag is the MD5 of what was put in one piece and is not encrypted with a key of KMS or of the
@@ -230,16 +240,17 @@ def _doubt(response: GetObjectOutputTypeDef, reference: ObjectReference, body: b
     if is_md5 and _MD5_ETAG.fullmatch(etag):
         return (
             None
-            if etag.strip('"') == _md5(body).hex()
+            if etag.strip('"') == (await md5(body)).hex()
             else "the body has another MD5 than its ETag says"
         )
-    if reference.size is not None and reference.size != len(body):
-        return f"{len(body)} bytes came of {reference.size} that were announced"
+    if reference.size is not None and reference.size != size_of(body):
+        return f"{size_of(body)} bytes came of {reference.size} that were announced"
     return None
 
 
-def _md5(body: bytes) -> bytes:
-    return hashlib.md5(body, usedforsecurity=False).digest()
+async def _chunks(stream: StreamingBody) -> AsyncIterator[bytes]:
+    while chunk := await stream.read(_CHUNK_BYTES):
+        yield chunk
 
 
 def _too_large(max_bytes: int) -> PayloadError:

@@ -56,6 +56,7 @@ class S3SQSSource:
         self._config = config
         self._share = context.share
         self._meter = context.meter
+        self._spool = context.spool
         self._readiness = context.readiness
         self._keepers: set[asyncio.Task[None]] = set()
         self._clients = AsyncExitStack()
@@ -158,6 +159,7 @@ class S3SQSSource:
             max_bytes=config.max_object_bytes,
             concurrency=config.concurrency,
             request_payer=config.request_payer,
+            spool=self._spool,
         )
 
     async def _look_at(self, queue: Queue) -> None:
