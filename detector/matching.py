@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,15 +37,16 @@ comes near it; each takes some microseconds and some hundred bytes, and a row in
 MAX_REJECTED_BYTES = 64 << 20
 """How much of it is kept, for the same reason."""
 
-MAX_REJECTED_BODY_BYTES = 256 << 10
-"""The longest part that is kept apart from its payload: CloudTrail's longest record."""
+MAX_PART_BYTES = 1 << 20
+"""The largest part of a payload that is kept by itself. One that is larger makes the payload one
+that is not understood as a whole: the longest record of CloudTrail's has a quarter of that."""
 
-MAX_MATCHES = 100_000
-"""Matches in one payload before the rest of it is given up: all are held until they are counted,
-and each takes some kilobytes. A log file of CloudTrail's largest has about half as many records."""
+SLICE_MATCHES = 10_000
+"""After so many matches what was found of a payload is counted before more of it is read: a match
+takes some kilobytes, and a payload may hold a million."""
 
-MAX_MATCHED_BYTES = 64 << 20
-"""How many bytes of records may match, for the same reason."""
+SLICE_BYTES = 32 << 20
+"""After so many bytes of records that match, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,15 @@ class Rejection:
 
 @dataclass(slots=True)
 class PayloadMatches:
-    """What one payload held.
+    """What one payload held, or a slice of it.
 
     `accounting` takes every match for matched; which of them are duplicates is known later.
-    `places` are the records' numbers in the payload, one for each of `events`.
+    `places` are the records' numbers in the payload, one for each of `events`; `first` is that of
+    the first record of the slice. What was rejected in slices before counts in `rejected_before`.
     """
 
+    first: int = 0
+    rejected_before: int = 0
     accounting: Accounting = field(default_factory=Accounting)
     events: list[tuple[Event, Sequence[Rule]]] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
@@ -77,38 +81,54 @@ class PayloadMatches:
     matched_bytes: int = 0
     rejected_bytes: int = 0
 
-    def excess(self) -> PayloadError | None:
-        """Return why no more of the payload must be read, if so."""
-        if self.accounting.rejected > MAX_REJECTIONS or self.rejected_bytes > MAX_REJECTED_BYTES:
-            return PayloadError("too_many_rejections", "the rest is given up: too much is rejected")
-        if len(self.events) > MAX_MATCHES or self.matched_bytes > MAX_MATCHED_BYTES:
-            return PayloadError("too_many_matches", "the rest is given up: too much of it matches")
-        return None
+    @property
+    def next_place(self) -> int:
+        """The number that the next record has in the payload."""
+        return self.first + self.accounting.received
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is to be counted before more of the payload is read."""
+        return len(self.events) >= SLICE_MATCHES or self.matched_bytes >= SLICE_BYTES
+
+    @property
+    def has_too_many_rejections(self) -> bool:
+        """Whether no more of the payload is worth reading."""
+        rejected = self.rejected_before + self.accounting.rejected
+        return rejected > MAX_REJECTIONS or self.rejected_bytes > MAX_REJECTED_BYTES
+
+    def rest(self) -> PayloadMatches:
+        """Return an empty slice for what comes after this one."""
+        return PayloadMatches(self.next_place, self.rejected_before + self.accounting.rejected)
 
 
-def match_payload(payload: Payload, rules: RuleSet, limits: Limits) -> PayloadMatches:
-    """Return the matches in a payload, and an account of all of its records."""
-    result = PayloadMatches()
+def match_payload(payload: Payload, rules: RuleSet, limits: Limits) -> Iterator[PayloadMatches]:
+    """Yield the matches in a payload, and an account of all of its records, slice by slice."""
+    found = PayloadMatches()
     skipped = skipped_by_name(payload.origin)
     if skipped is not None:
-        _skip(result, skipped)
+        _skip(found, skipped)
     elif isinstance(payload.body, PayloadError):
-        _reject(result, payload, None, payload.body)
+        _reject(found, payload, None, payload.body)
     else:
         contents = 0
         for contents, content in enumerate(open_payload(payload.body, limits), 1):  # noqa: B007
+            if found.is_full:
+                yield found
+                found = found.rest()
             if isinstance(content, LogFile):
-                _match_log_file(content, payload, rules, limits, result)
+                _match_log_file(content, payload, rules, limits, found)
             else:
-                _take(content, payload, result)
-            if excess := result.excess():
-                _reject(result, payload, None, excess)
+                _take(content, payload, found)
+            if found.has_too_many_rejections:
+                error = PayloadError("too_many_rejections", "the rest is given up")
+                _reject(found, payload, None, error)
                 break
-        reasons = [item.reason for item in result.rejections]
+        reasons = [item.reason for item in found.rejections]
         if contents == 1 and (isinstance(content, Unreadable) or reasons == [NOT_A_LOG_FILE]):
             # All that there is: it is the payload that is not understood, not a part of it.
-            result.rejections = [replace(item, index=None) for item in result.rejections]
-    return result
+            found.rejections = [replace(item, index=None) for item in found.rejections]
+    yield found
 
 
 def _match_log_file(
@@ -118,11 +138,11 @@ def _match_log_file(
         _match_records(log_file, payload, rules, result)
     except PayloadError as error:
         if error.reason == NOT_A_LOG_FILE:
-            _reject(result, payload, result.accounting.received, error, bytes(log_file.document))
+            _reject(result, payload, result.next_place, error, bytes(log_file.document))
             return
         for content in reopen_log_file(log_file, limits):
             _match_content(content, payload, rules, result)
-            if result.excess():
+            if result.has_too_many_rejections:
                 return
 
 
@@ -143,14 +163,13 @@ def _take(content: Content, payload: Payload, result: PayloadMatches) -> None:
     if isinstance(content, Skipped):
         _skip(result, content)
     elif isinstance(content, Unreadable):
-        # What the quarantine has no room for is left to the transport, with all the rest.
-        is_kept = not content.is_rest and len(content.body) <= MAX_REJECTED_BODY_BYTES
-        index = result.accounting.received if is_kept else None
+        is_part = not content.is_rest and len(content.body) <= MAX_PART_BYTES
+        index = result.next_place if is_part else None
         _reject(result, payload, index, content.error, content.body)
     elif isinstance(content, ObjectReference):
         # Only a queue is asked what to read: anything else must not make us read a bucket.
         error = PayloadError("unexpected_reference", f"a notification of {content} among records")
-        _reject(result, payload, result.accounting.received, error, str(content).encode())
+        _reject(result, payload, result.next_place, error, str(content).encode())
 
 
 def trails_heard(payload: Payload, matches: PayloadMatches) -> set[Trail]:
@@ -175,7 +194,7 @@ def _match_records(
     """
     batch = rules.match_batch(log_file)
     account = result.accounting
-    begin = account.received
+    begin = result.next_place
     left = batch.count
     matched = batch.matched
     if matched or batch.not_records or batch.nameless or batch.unreadable:
@@ -266,8 +285,7 @@ def _reject(
 ) -> None:
     result.accounting.received += 1
     result.accounting.rejected += 1
-    if index is not None and result.accounting.rejected > MAX_REJECTIONS:
+    if index is not None and result.has_too_many_rejections:
         return  # the payload is rejected as a whole
-    body = b"" if index is None else body  # the payload itself is there to be kept
     result.rejected_bytes += len(body)
     result.rejections.append(Rejection(payload.origin, index, error.reason, error.message, body))

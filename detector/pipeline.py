@@ -6,7 +6,7 @@ The same pipeline runs in the service and in a replay; only the store and the cl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,10 +18,17 @@ from detector.counting.batch import Batch
 from detector.counting.context import Clock, Context, Settings, Told
 from detector.counting.retention import CLOCK, expire, moved, retained
 from detector.envelopes.log_file import Trail
-from detector.matching import PayloadMatches, Rejection, match_payload, trails_heard
+from detector.matching import (
+    SLICE_BYTES,
+    SLICE_MATCHES,
+    PayloadMatches,
+    Rejection,
+    match_payload,
+    trails_heard,
+)
 from detector.quarantine.keeping import is_kept, kept
 from detector.rules.ruleset import RuleSet
-from detector.sources.delivery import Delivery
+from detector.sources.delivery import Delivery, Payload
 from detector.state.store import Seen, Store
 
 __all__ = ["Outcome", "Pipeline", "Processed", "Settings"]
@@ -80,6 +87,13 @@ class Processed:
         """The reasons for which payloads were rejected as a whole."""
         return frozenset(item.reason for item in self.rejections if item.index is None)
 
+    def take(self, payload: Payload, matches: PayloadMatches) -> None:
+        """Take note of what a payload held."""
+        self.trails |= trails_heard(payload, matches)
+        self.accounting.add(matches.accounting)
+        self.skipped += matches.skipped
+        self.rejections += matches.rejections
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -89,8 +103,13 @@ class Outcome:
     """
 
     deliveries: list[Processed] = field(default_factory=list)
-    told: Sequence[Told] = ()
-    overflowed: Mapping[str, int] = field(default_factory=dict)
+    told: list[Told] = field(default_factory=list)
+    overflowed: Counter[str] = field(default_factory=Counter)
+
+    def take(self, context: Context) -> None:
+        """Take note of what became of alerts in a transaction."""
+        self.told += context.told
+        self.overflowed.update(context.overflowed)
 
 
 class Pipeline:
@@ -134,27 +153,37 @@ class Pipeline:
         """
         rules = self.rules
         outcome = Outcome()
-        parts: list[list[PayloadMatches]] = []
+        found = _Found(rules)
         for delivery in deliveries:
-            parts.append(
-                [
-                    match_payload(payload, rules, self._settings.limits)
-                    for payload in delivery.payloads
-                ]
-            )
-            outcome.deliveries.append(_account_of(delivery, parts[-1]))
-        now = self._arrival(parts) if now is None else now
+            processed = Processed()
+            outcome.deliveries.append(processed)
+            for payload in delivery.payloads:
+                for matches in match_payload(payload, rules, self._settings.limits):
+                    processed.take(payload, matches)
+                    found.add(_Part(delivery, payload, matches, processed))
+                    if found.is_full:
+                        # A delivery's position comes with the last of it: until then, all of it
+                        # would come again.
+                        self._commit(found, now, outcome)
+                        found = _Found(rules)
+            found.done.append(delivery)
+        self._commit(found, now, outcome)
+        return outcome
+
+    def _commit(self, found: _Found, now: float | None, outcome: Outcome) -> None:
+        """Count what was found, in one transaction if there is anything."""
+        now = self._arrival(found) if now is None else now
         self._now = max(self._now, now)
         self._heard_at = max(self._heard(now), now)
-        self._move(deliveries, parts, now)
-        if any(map(_changes_something, deliveries, parts)):
-            with self._transaction(rules, now) as (context, batch):
-                for delivery, found, processed in zip(
-                    deliveries, parts, outcome.deliveries, strict=True
-                ):
-                    self._count(delivery, found, processed, context, batch)
-            outcome.told, outcome.overflowed = context.told, context.overflowed
-        return outcome
+        self._move(found, now)
+        if found.changes_something:
+            with self._transaction(found.rules, now) as (context, batch):
+                for part in found.parts:
+                    self._count(part, context, batch)
+                for delivery in found.done:
+                    for position in delivery.positions:
+                        context.transaction.save_position(position)
+            outcome.take(context)
 
     def advance(self, now: float) -> Sequence[Told]:
         """Do what was put off until now; return what became of alerts.
@@ -205,8 +234,8 @@ class Pipeline:
                 expire(transaction, keys, self._settings)
             yield ()
 
-    def _arrival(self, parts: Sequence[Sequence[PayloadMatches]]) -> float:
-        times = (event.time for found in parts for part in found for event, _ in part.events)
+    def _arrival(self, found: _Found) -> float:
+        times = (event.time for part in found.parts for event, _ in part.matches.events)
         return max(self._now, *times, 0.0)
 
     def _heard(self, now: float) -> float:
@@ -238,70 +267,88 @@ class Pipeline:
         self._begun = rules
         self._kept_clock = clock
 
-    def _move(
-        self, deliveries: Sequence[Delivery], parts: Sequence[Sequence[PayloadMatches]], now: float
-    ) -> None:
+    def _move(self, found: _Found, now: float) -> None:
         seen: list[float] = []
-        for delivery, found in zip(deliveries, parts, strict=True):
-            if delivery.delivered_until is not None:
-                seen.append(delivery.delivered_until)
+        for part in found.parts:
+            if part.delivery.delivered_until is not None:
                 continue
-            for payload, part in zip(delivery.payloads, found, strict=True):
-                if payload.delivered_at is not None:
-                    seen.append(payload.delivered_at)
-                else:
-                    times = (event.time for event, _ in part.events)
-                    seen += [time for time in times if time <= now + AHEAD_SECONDS]
+            if part.payload.delivered_at is not None:
+                seen.append(part.payload.delivered_at)
+            else:
+                times = (event.time for event, _ in part.matches.events)
+                seen += [time for time in times if time <= now + AHEAD_SECONDS]
+        until = (delivery.delivered_until for delivery in found.done)
+        seen += [moment for moment in until if moment is not None]
         self._clock = moved(self._clock, seen, now, self._settings.late_after)
 
-    def _count(
-        self,
-        delivery: Delivery,
-        parts: Sequence[PayloadMatches],
-        processed: Processed,
-        context: Context,
-        batch: Batch,
-    ) -> None:
-        transaction = context.transaction
+    def _count(self, part: _Part, context: Context, batch: Batch) -> None:
+        transaction, processed, payload = context.transaction, part.processed, part.payload
         beyond = context.beyond_retention
-        for part, payload in zip(parts, delivery.payloads, strict=True):
-            rejections = list(part.rejections)
-            for (event, matching), index in zip(part.events, part.places, strict=True):
-                seen = transaction.remember(event.identity, event.digest)
-                if seen is not Seen.NEW:
-                    processed.accounting.matched -= 1
-                    processed.accounting.duplicate += 1
-                    if seen is Seen.DIFFERENT:
-                        processed.differing += 1
-                        body = msgspec.json.encode(event.record)
-                        rejections.append(
-                            Rejection(payload.origin, index, DIFFERING_COPY, _DIFFERING, body)
-                        )
-                    continue
-                observation = batch.observe(event, matching)
-                processed.late += observation.is_late
-                processed.ahead += event.time > context.now + AHEAD_SECONDS
-                if event.age is not None:
-                    processed.ages.append(event.age)
-            for item in kept(delivery, payload, rejections, self._settings.max_quarantined_bytes):
-                processed.unkept += transaction.quarantine(item)
-                processed.quarantined[item.reason] += 1
+        rejections = list(part.matches.rejections)
+        for (event, matching), index in zip(part.matches.events, part.matches.places, strict=True):
+            seen = transaction.remember(event.identity, event.digest)
+            if seen is not Seen.NEW:
+                processed.accounting.matched -= 1
+                processed.accounting.duplicate += 1
+                if seen is Seen.DIFFERENT:
+                    processed.differing += 1
+                    body = msgspec.json.encode(event.record)
+                    rejections.append(
+                        Rejection(payload.origin, index, DIFFERING_COPY, _DIFFERING, body)
+                    )
+                continue
+            observation = batch.observe(event, matching)
+            processed.late += observation.is_late
+            processed.ahead += event.time > context.now + AHEAD_SECONDS
+            if event.age is not None:
+                processed.ages.append(event.age)
+        for item in kept(part.delivery, payload, rejections, self._settings.max_quarantined_bytes):
+            processed.unkept += transaction.quarantine(item)
+            processed.quarantined[item.reason] += 1
         processed.beyond_retention += context.beyond_retention - beyond
-        for position in delivery.positions:
-            transaction.save_position(position)
 
 
-def _account_of(delivery: Delivery, parts: Sequence[PayloadMatches]) -> Processed:
-    processed = Processed()
-    for payload, part in zip(delivery.payloads, parts, strict=True):
-        processed.trails |= trails_heard(payload, part)
-        processed.accounting.add(part.accounting)
-        processed.skipped += part.skipped
-        processed.rejections += part.rejections
-    return processed
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What was found in a slice of a delivery's payload."""
+
+    delivery: Delivery
+    payload: Payload
+    matches: PayloadMatches
+    processed: Processed
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether anything of it is to be kept."""
+        return bool(self.matches.events) or any(
+            is_kept(self.delivery, item) for item in self.matches.rejections
+        )
 
 
-def _changes_something(delivery: Delivery, parts: Sequence[PayloadMatches]) -> bool:
-    return bool(delivery.positions) or any(
-        part.events or any(is_kept(delivery, item) for item in part.rejections) for part in parts
-    )
+@dataclass(slots=True)
+class _Found:
+    """What was found and is not counted yet; `done` are deliveries of which that is the last."""
+
+    rules: RuleSet
+    parts: list[_Part] = field(default_factory=list)
+    done: list[Delivery] = field(default_factory=list)
+    matches: int = 0
+    matched_bytes: int = 0
+
+    def add(self, part: _Part) -> None:
+        """Take a part."""
+        self.parts.append(part)
+        self.matches += len(part.matches.events)
+        self.matched_bytes += part.matches.matched_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is to be counted before anything else is read."""
+        return self.matches >= SLICE_MATCHES or self.matched_bytes >= SLICE_BYTES
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether it costs a transaction."""
+        return any(delivery.positions for delivery in self.done) or any(
+            part.changes_something for part in self.parts
+        )

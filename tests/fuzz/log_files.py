@@ -17,11 +17,11 @@ with instrumented():
     from detector.envelopes.log_file import LogFile
     from detector.envelopes.payload import Limits
     from detector.errors import PayloadError
-    from detector.matching import match_payload
     from detector.rules.engine import BatchMatches
     from detector.rules.rule import Rule
     from detector.rules.ruleset import RuleSet
     from detector.sources.delivery import Payload
+    from tests.matched import all_matches
     from tests.records import log_file, record, zipped_log_file
     from tests.unit.verdict import ids_by_oracle
 
@@ -124,7 +124,7 @@ def check_records(file: LogFile, found: BatchMatches[Rule]) -> None:
 
 def check_account(body: bytes) -> None:
     """Check that all that came in went somewhere."""
-    result = match_payload(Payload("memory:0", body), SHIPPED, LIMITS)
+    result = all_matches(Payload("memory:0", body), SHIPPED, LIMITS)
     account = result.accounting
     assert account.is_balanced
     assert min(account.as_json().values()) >= 0

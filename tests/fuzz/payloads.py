@@ -26,10 +26,10 @@ with instrumented():
     from detector.envelopes.payload import Limits, open_payload
     from detector.envelopes.types import ObjectReference, Skipped, Unreadable
     from detector.errors import PayloadError
-    from detector.matching import match_payload
     from detector.rules.ruleset import RuleSet
     from detector.sources.delivery import Payload
     from tests.envelopes import WRAPPINGS, wrapped
+    from tests.matched import all_matches
 
 SHIPPED = RuleSet.load(RULES)
 LIMITS = Limits(max_inflated_bytes=1 << 16, max_values=1 << 12)
@@ -65,7 +65,7 @@ def check(data: bytes) -> None:
 
 def check_account(body: bytes) -> None:
     """Check that all that came in went somewhere, and that all that opens is accounted for."""
-    result = match_payload(Payload("memory:0", body), SHIPPED, LIMITS)
+    result = all_matches(Payload("memory:0", body), SHIPPED, LIMITS)
     account = result.accounting
     assert account.is_balanced
     assert min(account.as_json().values()) >= 0

@@ -1,6 +1,7 @@
 import base64
 import gzip
 import json
+import re
 from contextlib import suppress
 
 import msgspec
@@ -30,6 +31,7 @@ from tests.servers.firehose_sender import STREAM_ARN, body_of, form_fault_of
 from tests.strategies import examples
 
 NOW = 1_789_560_000.0
+STRICT_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 ID = "ed4acda5-034f-9f42-bba1-f29aea6d7d8f"
 
 
@@ -92,10 +94,7 @@ def one(data: str) -> bytes:
 @examples(200)
 @given(st.text(alphabet="aQg=+/-_ \n", max_size=9))
 def test_base64_is_taken_in_its_strict_form_alone(data: str) -> None:
-    try:
-        expected: bytes | None = base64.b64decode(data, validate=True)
-    except ValueError:
-        expected = None
+    expected = base64.b64decode(data) if STRICT_BASE64.fullmatch(data) else None
     try:
         found: bytes | None = open_firehose_request(one(data)).records[0]
     except RequestError:

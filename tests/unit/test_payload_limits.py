@@ -21,6 +21,7 @@ from detector.matching import match_payload
 from detector.sources.delivery import Payload
 from tests.compressed import bomb
 from tests.envelopes import cloudwatch_logs, kpl, lambda_event
+from tests.matched import all_matches
 from tests.records import log_file, record
 from tests.unit.test_payloads import EVERYTHING, matched
 
@@ -148,7 +149,7 @@ def test_memory_does_not_follow_what_a_payload_claims_to_hold(name: str) -> None
     body = HOSTILE[name]()
     tracemalloc.start()
     try:
-        found = match_payload(Payload("memory:0", body), EVERYTHING, Limits())
+        found = all_matches(Payload("memory:0", body), EVERYTHING, Limits())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -161,13 +162,13 @@ def test_so_many_rejections_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(matching, "MAX_REJECTIONS", 20)
     monkeypatch.setattr(payload, "BATCH_RECORDS", 30)
     body = b"\n".join([b"{}"] * 500 + [json.dumps(record()).encode()])
-    found = match_payload(Payload("memory:0", body), EVERYTHING, Limits())
+    found = all_matches(Payload("memory:0", body), EVERYTHING, Limits())
     assert len(found.rejections) == 21
     assert found.rejections[-1].index is None
     assert found.rejections[-1].reason == "too_many_rejections"
     assert found.accounting.is_balanced
     # What lies in the same log file was decoded together, and is matched all the same.
-    found = match_payload(Payload("m", log_file(*[1] * 500, record())), EVERYTHING, Limits())
+    found = all_matches(Payload("m", log_file(*[1] * 500, record())), EVERYTHING, Limits())
     assert found.accounting.matched == 1
     assert found.accounting.rejected == 501
     assert len(found.rejections) == 21
@@ -175,13 +176,13 @@ def test_so_many_rejections_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch
 
 def test_so_much_is_kept_of_rejections_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "MAX_REJECTED_BYTES", 1000)
-    found = match_payload(Payload("m", b'{"a":"%s"}\n' % (b"x" * 500) * 50), EVERYTHING, Limits())
+    found = all_matches(Payload("m", b'{"a":"%s"}\n' % (b"x" * 500) * 50), EVERYTHING, Limits())
     assert len(found.rejections) == 3
     assert found.rejections[-1].index is None
 
 
 def test_a_part_that_the_quarantine_cannot_hold_is_left_to_the_transport() -> None:
-    for size, is_whole in ((1000, False), (matching.MAX_REJECTED_BODY_BYTES, True)):
+    for size, is_whole in ((1000, False), (matching.MAX_PART_BYTES, True)):
         body = b'{"a":"%s"}\n' % (b"x" * size) + json.dumps(record()).encode()
         found = matched(body)
         assert found.accounting.matched == 1
@@ -198,19 +199,23 @@ def test_an_announcement_among_records_is_kept_with_what_it_announces() -> None:
     ]
 
 
-def test_so_many_matches_are_taken_and_the_rest_is_said_to_be_missing(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("name", "most"), [("SLICE_MATCHES", 25), ("SLICE_BYTES", 15_000)])
+def test_a_payload_of_many_matches_comes_in_slices_that_leave_nothing_out(
+    name: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = b"\n".join(json.dumps(record()).encode() for _ in range(50))
+    lines = b"\n".join([*(json.dumps(record()).encode() for _ in range(70)), b"7"])
     monkeypatch.setattr(payload, "BATCH_RECORDS", 10)
-    monkeypatch.setattr(matching, "MAX_MATCHES", 25)
-    found = matched(lines)
-    assert found.accounting.matched == 30
-    assert [(item.reason, item.index) for item in found.rejections] == [("too_many_matches", None)]
-    monkeypatch.setattr(matching, "MAX_MATCHES", 50)
-    assert not matched(lines).rejections
-    monkeypatch.setattr(matching, "MAX_MATCHED_BYTES", 2000)
-    assert matched(lines).accounting.matched == 10
+    whole = matched(lines)
+    assert (whole.accounting.matched, whole.places) == (70, list(range(70)))
+    monkeypatch.setattr(matching, name, most)
+    slices = list(match_payload(Payload("memory:0", lines), EVERYTHING, Limits()))
+    assert [len(item.events) for item in slices] == [30, 30, 10]
+    again = matched(lines)
+    assert again.places == whole.places
+    assert [event.identity for event, _ in again.events] == [
+        event.identity for event, _ in whole.events
+    ]
+    assert [(item.index, item.reason) for item in again.rejections] == [(70, "unrecognised")]
 
 
 # What is large and good, or only partly good
@@ -259,9 +264,7 @@ def test_what_comes_before_the_end_of_a_torn_file_is_read() -> None:
 
 def test_what_comes_before_a_limit_is_read() -> None:
     body = gzip.compress(large("a"))
-    found = match_payload(
-        Payload("memory:0", body), EVERYTHING, Limits(max_inflated_bytes=MIB // 2)
-    )
+    found = all_matches(Payload("memory:0", body), EVERYTHING, Limits(max_inflated_bytes=MIB // 2))
     assert [(item.reason, item.index) for item in found.rejections] == [("too_large", None)]
 
 

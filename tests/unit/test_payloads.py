@@ -13,10 +13,11 @@ from detector.envelopes.message import open_message
 from detector.envelopes.payload import Limits, open_payload
 from detector.envelopes.types import ObjectReference
 from detector.errors import PayloadError
-from detector.matching import PayloadMatches, match_payload
+from detector.matching import PayloadMatches
 from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Payload
 from tests.envelopes import wrapped
+from tests.matched import all_matches
 from tests.rules import rule
 
 FOLDER = Path(__file__).parent.parent / "payloads"
@@ -27,7 +28,7 @@ EVERYTHING = RuleSet([rule(pattern='{ $.eventID = "*" }')])
 
 def matched(body: bytes | PayloadError, rules: RuleSet = EVERYTHING) -> PayloadMatches:
     """Return what is in a payload, and see that it is accounted for."""
-    found = match_payload(Payload("memory:0", body), rules, Limits())
+    found = all_matches(Payload("memory:0", body), rules, Limits())
     account = found.accounting
     assert account.is_balanced
     assert min(account.as_json().values()) >= 0

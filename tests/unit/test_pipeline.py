@@ -1,15 +1,20 @@
 import gzip
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector import matching
+from detector import pipeline as pipeline_module
 from detector.accounting import Accounting
 from detector.counting.current import current_alerts
+from detector.envelopes import payload as payload_module
 from detector.envelopes.payload import Limits
 from detector.pipeline import Pipeline, Processed, Settings
 from detector.rules.ruleset import RuleSet
@@ -277,6 +282,34 @@ def test_the_same_events_in_any_order_split_and_repeated_give_the_same_alerts(
     assert found == expected
     assert again.accounting.matched == once.accounting.matched
     assert again.accounting.duplicate + again.accounting.unmatched >= once.accounting.unmatched
+
+
+def test_a_payload_of_many_matches_is_counted_slice_by_slice_and_its_position_comes_last(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "SLICE_MATCHES", 40)
+    monkeypatch.setattr(pipeline_module, "SLICE_MATCHES", 40)
+    monkeypatch.setattr(payload_module, "BATCH_RECORDS", 30)
+    seen: list[tuple[int, Mapping[str, str]]] = []
+    transaction = store.transaction
+
+    @contextmanager
+    def noted(now: float) -> Iterator[Any]:
+        with transaction(now) as opened:
+            yield opened
+        counts = sum(alert.count for alert in current_alerts(store))
+        seen.append((counts, store.positions("files")))
+
+    monkeypatch.setattr(store, "transaction", noted)
+    events = [record(at=number) for number in range(100)]
+    lines = b"\n".join(msgspec.json.encode(event) for event in [*events, events[0]])
+    position = Position("files", "a.json", "7")
+    made = Delivery("files", [Payload("a.json", lines)], NOON, positions=[position])
+    processed = process(store, made)
+    assert processed.accounting == Accounting(received=101, matched=100, duplicate=1)
+    assert seen == [(60, {}), (100, {}), (100, {"a.json": "7"})]
+    again = process(store, made)
+    assert again.accounting == Accounting(received=101, duplicate=101)
 
 
 @given(st.binary(max_size=300))
