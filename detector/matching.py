@@ -41,6 +41,9 @@ MAX_PART_BYTES = 1 << 20
 """The largest part of a payload that is kept by itself. One that is larger makes the payload one
 that is not understood as a whole: the longest record of CloudTrail's has a quarter of that."""
 
+MAX_TRAILS = 10_000
+"""Accounts and regions that a payload may show to be alive: as many as are kept track of at all."""
+
 SLICE_MATCHES = 10_000
 """After so many matches what was found of a payload is counted before more of it is read: a match
 takes some kilobytes, and a payload may hold a million."""
@@ -223,7 +226,7 @@ def _match_records(
                 result.matched_bytes += len(memoryview(raw[index]))
     account.received += left
     account.unmatched += left
-    if trail_of(payload.origin) is None:
+    if trail_of(payload.origin) is None and len(result.trails) < MAX_TRAILS:
         result.trails |= _trails_in(log_file)
 
 

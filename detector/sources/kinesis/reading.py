@@ -21,6 +21,9 @@ from detector.sources.kinesis.stream import Answer, Record
 from detector.sources.source import Emit, SourceContext
 from detector.state.store import Position
 
+MAX_AGGREGATE_BYTES = 1 << 20
+"""The KPL fills a record up to 50 KiB by itself, and to 1 MiB at most."""
+
 PERMANENT_ATTEMPTS = 5
 """How often an error that does not pass by itself may come in a row. A new role or policy takes
 seconds to be known everywhere, so the first one proves nothing."""
@@ -187,5 +190,11 @@ class Retries:
 
 
 def _sub_sequence_number(data: bytes) -> int:
-    """Return the number of the last user record in a Kinesis record."""
+    """Return the number of the last user record in a Kinesis record.
+
+    Of one that is larger than the KPL makes them, it is not looked for: the record is committed as
+    a whole, and what comes next is behind it in any case.
+    """
+    if len(data) > MAX_AGGREGATE_BYTES:
+        return 0
     return max(0, len(deaggregate(data) or ()) - 1)
