@@ -48,8 +48,11 @@ SLICE_MATCHES = 10_000
 """After so many matches what was found of a payload is counted before more of it is read: a match
 takes some kilobytes, and a payload may hold a million."""
 
+SLICE_REJECTIONS = 1_000
+"""After so many rejections, each with what was rejected, for the same reason."""
+
 SLICE_BYTES = 32 << 20
-"""After so many bytes of records that match, for the same reason."""
+"""After so many bytes of what matches and of what is rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class PayloadMatches:
     """Whose the records are, where the payload's name does not tell."""
     matched_bytes: int = 0
     rejected_bytes: int = 0
+    rejected_bytes_before: int = 0
 
     @property
     def next_place(self) -> int:
@@ -92,17 +96,33 @@ class PayloadMatches:
     @property
     def is_full(self) -> bool:
         """Whether it is to be counted before more of the payload is read."""
-        return len(self.events) >= SLICE_MATCHES or self.matched_bytes >= SLICE_BYTES
+        return is_full(self.size)
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """How many matches and rejections it holds, and how many bytes of both."""
+        return len(self.events), len(self.rejections), self.matched_bytes + self.rejected_bytes
 
     @property
     def has_too_many_rejections(self) -> bool:
         """Whether no more of the payload is worth reading."""
         rejected = self.rejected_before + self.accounting.rejected
-        return rejected > MAX_REJECTIONS or self.rejected_bytes > MAX_REJECTED_BYTES
+        size = self.rejected_bytes_before + self.rejected_bytes
+        return rejected > MAX_REJECTIONS or size > MAX_REJECTED_BYTES
 
     def rest(self) -> PayloadMatches:
         """Return an empty slice for what comes after this one."""
-        return PayloadMatches(self.next_place, self.rejected_before + self.accounting.rejected)
+        return PayloadMatches(
+            first=self.next_place,
+            rejected_before=self.rejected_before + self.accounting.rejected,
+            rejected_bytes_before=self.rejected_bytes_before + self.rejected_bytes,
+        )
+
+
+def is_full(size: tuple[int, int, int]) -> bool:
+    """Return whether so many matches, rejections and bytes are counted before more is read."""
+    matches, rejections, held = size
+    return matches >= SLICE_MATCHES or rejections >= SLICE_REJECTIONS or held >= SLICE_BYTES
 
 
 def match_payload(payload: Payload, rules: RuleSet, limits: Limits) -> Iterator[PayloadMatches]:
@@ -114,51 +134,57 @@ def match_payload(payload: Payload, rules: RuleSet, limits: Limits) -> Iterator[
     elif isinstance(payload.body, PayloadError):
         _reject(found, payload, None, payload.body)
     else:
-        contents = 0
-        for contents, content in enumerate(open_payload(payload.body, limits), 1):  # noqa: B007
+        is_understood = False
+        for content in open_payload(payload.body, limits):
             if found.is_full:
                 yield found
                 found = found.rest()
             if isinstance(content, LogFile):
-                _match_log_file(content, payload, rules, limits, found)
+                is_understood |= _match_log_file(content, payload, rules, limits, found)
             else:
+                is_understood |= not isinstance(content, Unreadable)
                 _take(content, payload, found)
             if found.has_too_many_rejections:
                 error = PayloadError("too_many_rejections", "the rest is given up")
                 _reject(found, payload, None, error)
                 break
-        reasons = [item.reason for item in found.rejections]
-        if contents == 1 and (isinstance(content, Unreadable) or reasons == [NOT_A_LOG_FILE]):
-            # All that there is: it is the payload that is not understood, not a part of it.
+        if not is_understood:
+            # It is the payload that is not understood, and not some parts of it.
             found.rejections = [replace(item, index=None) for item in found.rejections]
     yield found
 
 
 def _match_log_file(
     log_file: LogFile, payload: Payload, rules: RuleSet, limits: Limits, result: PayloadMatches
-) -> None:
+) -> bool:
+    """Match a log file, or what there is in it; return whether anything of it was understood."""
     try:
         _match_records(log_file, payload, rules, result)
     except PayloadError as error:
         if error.reason == NOT_A_LOG_FILE:
             _reject(result, payload, result.next_place, error, bytes(log_file.document))
-            return
+            return False
+        is_understood = False
         for content in reopen_log_file(log_file, limits):
-            _match_content(content, payload, rules, result)
+            is_understood |= _match_content(content, payload, rules, result)
             if result.has_too_many_rejections:
-                return
+                break
+        return is_understood
+    return True
 
 
 def _match_content(
     content: Content, payload: Payload, rules: RuleSet, result: PayloadMatches
-) -> None:
+) -> bool:
     if not isinstance(content, LogFile):
         _take(content, payload, result)
-        return
+        return not isinstance(content, Unreadable)
     try:
         _match_records(content, payload, rules, result)
     except PayloadError as error:
         _reject(result, payload, None, error)
+        return False
+    return True
 
 
 def _take(content: Content, payload: Payload, result: PayloadMatches) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -19,10 +19,9 @@ from detector.counting.context import Clock, Context, Settings, Told
 from detector.counting.retention import CLOCK, expire, moved, retained
 from detector.envelopes.log_file import Trail
 from detector.matching import (
-    SLICE_BYTES,
-    SLICE_MATCHES,
     PayloadMatches,
     Rejection,
+    is_full,
     match_payload,
     trails_heard,
 )
@@ -47,6 +46,10 @@ TIMERS_AT_ONCE = 500
 EXPIRED_AT_ONCE = 500
 """States dropped in one transaction, for the same reason."""
 
+MAX_TOLD_REJECTIONS = 1_000
+"""Rejections of a delivery that are told one by one: what is not understood at all has one for each
+line. The others are in the counts."""
+
 MINUTE = 60.0
 
 END_OF_TIME = float(1 << 40)
@@ -65,6 +68,11 @@ class Processed:
     accounting: Accounting = field(default_factory=Accounting)
     skipped: Counter[str] = field(default_factory=Counter)
     rejections: list[Rejection] = field(default_factory=list)
+    """The first of them, without what was rejected."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """All of them, by the reason."""
+    whole_rejections: set[str] = field(default_factory=set)
+    """The reasons for which payloads were rejected as a whole."""
     ages: list[float] = field(default_factory=list)
     late: int = 0
     beyond_retention: int = 0
@@ -82,17 +90,17 @@ class Processed:
         """Whether no payload was rejected as a whole, so that the source may let go of it."""
         return not self.whole_rejections
 
-    @property
-    def whole_rejections(self) -> frozenset[str]:
-        """The reasons for which payloads were rejected as a whole."""
-        return frozenset(item.reason for item in self.rejections if item.index is None)
-
     def take(self, payload: Payload, matches: PayloadMatches) -> None:
         """Take note of what a payload held."""
         self.trails |= trails_heard(payload, matches)
         self.accounting.add(matches.accounting)
         self.skipped += matches.skipped
-        self.rejections += matches.rejections
+        room = MAX_TOLD_REJECTIONS - len(self.rejections)
+        self.rejections += [replace(item, body=b"") for item in matches.rejections[:room]]
+        self.rejected.update(item.reason for item in matches.rejections)
+        self.whole_rejections.update(
+            item.reason for item in matches.rejections if item.index is None
+        )
 
 
 @dataclass(slots=True)
@@ -332,19 +340,18 @@ class _Found:
     rules: RuleSet
     parts: list[_Part] = field(default_factory=list)
     done: list[Delivery] = field(default_factory=list)
-    matches: int = 0
-    matched_bytes: int = 0
+    size: tuple[int, int, int] = (0, 0, 0)
 
     def add(self, part: _Part) -> None:
         """Take a part."""
         self.parts.append(part)
-        self.matches += len(part.matches.events)
-        self.matched_bytes += part.matches.matched_bytes
+        matches, rejections, held = part.matches.size
+        self.size = (self.size[0] + matches, self.size[1] + rejections, self.size[2] + held)
 
     @property
     def is_full(self) -> bool:
         """Whether it is to be counted before anything else is read."""
-        return self.matches >= SLICE_MATCHES or self.matched_bytes >= SLICE_BYTES
+        return is_full(self.size)
 
     @property
     def changes_something(self) -> bool:

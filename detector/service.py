@@ -31,8 +31,7 @@ from detector.counting.context import Told
 from detector.endings import Endings
 from detector.envelopes.payload import Limits
 from detector.errors import DetectorError
-from detector.matching import Rejection
-from detector.pipeline import Pipeline, Settings
+from detector.pipeline import Pipeline, Processed, Settings
 from detector.quarantine.entry import QUARANTINE
 from detector.quarantine.running import Quarantine
 from detector.rule_source import RuleSource, RulesRead, Settling, all_rules, log_reload, reload
@@ -60,6 +59,10 @@ PRUNE_SECONDS = 600.0
 
 TICK_SECONDS = 1.0
 """How often what was put off is looked for: alarms are evaluated each minute, and on time."""
+
+BATCH_BYTES = 8 << 20
+"""How much is processed together. More shares the cost of a commit; but what it has caused goes out
+when all of it is done, and so does what else waits for the state's thread."""
 
 MAX_LOGGED_REJECTIONS = 20
 """Lines written of one delivery's rejections: a file of a hundred thousand must not fill a disk."""
@@ -197,16 +200,19 @@ class _Service:
         self._deliveries.put_nowait(delivery)
 
     async def _work(self) -> None:
-        """Process what has come in, all of it that waits in one transaction."""
+        """Process what has come in, much of what waits in one transaction."""
         while True:
             deliveries = [await self._deliveries.get()]
-            while not self._deliveries.empty():
+            size = _size(deliveries[0])
+            while not self._deliveries.empty() and size < BATCH_BYTES:
                 deliveries.append(self._deliveries.get_nowait())
+                size += _size(deliveries[-1])
             await self._process(deliveries)
             for delivery in deliveries:
                 if delivery.hold is not None:
                     delivery.hold.release()
             self._metrics.in_hand(self._budget.bytes)
+            del deliveries, delivery  # or they would be in memory until the next ones come
 
     async def _process(self, deliveries: Sequence[Delivery]) -> None:
         outcome = await self._state.call(
@@ -216,9 +222,9 @@ class _Service:
         self._quarantine.noticed(deliveries, outcome.deliveries)
         for delivery, processed in zip(deliveries, outcome.deliveries, strict=True):
             self._metrics.processed(delivery, processed, now)
-            if delivery.source != QUARANTINE:  # of what came long ago nothing is heard now
+            if delivery.payloads and delivery.source != QUARANTINE:  # that is of long ago
                 self._silent_sources.heard(processed, now)
-            _log_rejections(delivery.source, processed.rejections)
+            _log_rejections(delivery.source, processed)
             if processed.is_understood or not delivery.has_redrive:
                 await delivery.ack()
                 self._metrics.acknowledged(delivery.source, "acked")
@@ -356,8 +362,12 @@ class _Service:
             self._source_changed.clear()
 
 
-def _log_rejections(source: str, rejections: Sequence[Rejection]) -> None:
-    for rejection in rejections[:MAX_LOGGED_REJECTIONS]:
+def _size(delivery: Delivery) -> int:
+    return 0 if delivery.hold is None else delivery.hold.size
+
+
+def _log_rejections(source: str, processed: Processed) -> None:
+    for rejection in processed.rejections[:MAX_LOGGED_REJECTIONS]:
         log.warning(
             "rejected",
             source=source,
@@ -366,8 +376,9 @@ def _log_rejections(source: str, rejections: Sequence[Rejection]) -> None:
             reason=rejection.reason,
             message=clean(rejection.message),
         )
-    if len(rejections) > MAX_LOGGED_REJECTIONS:
-        log.warning("more rejected", source=source, rejected=len(rejections))
+    rejected = processed.rejected.total()
+    if rejected > MAX_LOGGED_REJECTIONS:
+        log.warning("more rejected", source=source, rejected=rejected)
 
 
 def _sink(config: SinkConfig) -> Sink:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 
 
 class Hold:
@@ -129,7 +130,8 @@ class Budget:
             if turn.done() and not turn.cancelled():
                 self.give_back(size)
             else:
-                self._waiting.remove((size, turn))
+                with suppress(ValueError):  # passed over already, in the same turn of the loop
+                    self._waiting.remove((size, turn))
                 self._let_in()
             raise
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from detector.alerts.text import clean
 from detector.config import DirectorySourceConfig
 from detector.errors import PayloadError, SourceError
 from detector.sources.delivery import Delivery
@@ -56,6 +57,7 @@ class DirectorySource:
         """Files that were read and are not there any more, with the time they were first missed."""
         self._unsettled: dict[str, tuple[str, float]] = {}
         self._unreadable: set[str] = set()
+        self._unlisted: set[str] = set()
 
     async def run(self, emit: Emit) -> None:
         """Hand on what is there, then what comes; see `Source`."""
@@ -83,7 +85,11 @@ class DirectorySource:
         if item.path in self._unreadable and not os.access(path, os.R_OK):
             return
         hold = await self._share.acquire(min(item.size, self._config.max_file_bytes))
-        payload = await asyncio.to_thread(read_payload, path, self._config.max_file_bytes)
+        try:
+            payload = await asyncio.to_thread(read_payload, path, self._config.max_file_bytes)
+        except BaseException:
+            hold.release()
+            raise
         self._meter.fetched(item.size)
         positions: tuple[Position, ...] = ()
         stays = False
@@ -113,7 +119,7 @@ class DirectorySource:
         unsettled: dict[str, tuple[str, float]] = {}
         now = time.time()
         clock = time.monotonic()
-        for entry in log_files(self._folder):
+        for entry in log_files(self._folder, self._not_listed):
             try:
                 status = entry.stat()
             except FileNotFoundError:
@@ -133,6 +139,16 @@ class DirectorySource:
         self._unsettled = unsettled
         self._gone = {path: self._gone.get(path, clock) for path in gone}
         return found
+
+    def _not_listed(self, error: OSError) -> None:
+        """Take note of a folder that cannot be read; the others are."""
+        self._meter.failed("folder")
+        folder = str(error.filename)
+        if folder not in self._unlisted:
+            self._unlisted.add(folder)
+            log.warning(
+                "folder not read", source=self.name, folder=clean(folder), error=error.strerror
+            )
 
     async def _forget_gone(self) -> None:
         long_ago = time.monotonic() - GONE_SECONDS

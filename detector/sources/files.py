@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +24,17 @@ def is_log_file_name(name: str) -> bool:
     return name.endswith(LOG_FILE_SUFFIXES) and not name.startswith(".")
 
 
-def log_files(folder: Path) -> Iterator[os.DirEntry[str]]:
+def _ignored(_: OSError) -> None:
+    pass
+
+
+def log_files(
+    folder: Path, on_unreadable: Callable[[OSError], None] = _ignored
+) -> Iterator[os.DirEntry[str]]:
     """Yield the log files in a folder and below, in order of their names.
 
-    Symbolic links to folders are not followed: a loop of them would have no end.
+    Symbolic links to folders are not followed: a loop of them would have no end. Folders below that
+    cannot be read, such as the `lost+found` of a volume, are told to `on_unreadable`.
 
     Raises:
         OSError: the folder itself cannot be read.
@@ -37,9 +44,11 @@ def log_files(folder: Path) -> Iterator[os.DirEntry[str]]:
     for entry in ordered:
         if entry.is_dir(follow_symlinks=False):
             try:
-                yield from log_files(Path(entry.path))
+                yield from log_files(Path(entry.path), on_unreadable)
             except FileNotFoundError:
                 continue  # removed since it was listed
+            except OSError as error:
+                on_unreadable(error)
         elif is_log_file_name(entry.name) and entry.is_file():
             yield entry
 

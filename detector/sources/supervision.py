@@ -11,7 +11,7 @@ import structlog
 
 from detector.alerts.text import clean
 from detector.backoff import backoff_seconds
-from detector.errors import DetectorError
+from detector.errors import DetectorError, SourceError
 from detector.sources.budget import Share
 from detector.sources.source import Emit, Readiness, Source, SourceMeter
 from detector.tasks import cancel
@@ -98,8 +98,15 @@ class SupervisedSource:
     async def close(self) -> None:
         """Let go of the source that there is; `run` must have ended."""
         source, self._source = self._source, None
-        if source is not None:
+        if source is None:
+            return
+        try:
             await source.close()
+        except Exception as error:  # noqa: BLE001 - it is let go of all the same, and others wait
+            self._meter.failed("close")
+            log.warning(
+                "source not closed as it should", source=self.name, error=clean(repr(error))
+            )
 
     async def _wait_while_paused(self) -> None:
         if not self._resumed.is_set():
@@ -121,6 +128,8 @@ class SupervisedSource:
         if not running.cancelled():
             running.result()
             return True
+        if not self._pausing.is_set():
+            raise SourceError("it ended by itself", remedy="this is a bug, please report it")
         await self._finish()
         return False
 

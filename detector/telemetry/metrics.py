@@ -338,8 +338,8 @@ class Metrics:
         self._received.labels(source).inc(account.received)
         for outcome in OUTCOMES:
             self._records.labels(source, outcome).inc(getattr(account, outcome))
-        for rejection in processed.rejections:
-            self._rejections.labels(source, rejection.reason).inc()
+        for reason, count in processed.rejected.items():
+            self._rejections.labels(source, reason).inc(count)
         for kind, count in processed.skipped.items():
             self._skipped.labels(source, kind).inc(count)
         for age in processed.ages:

@@ -103,3 +103,16 @@ async def test_each_source_has_its_own_share_of_what_is_in_hand() -> None:
     first.release()
     assert one.oldest == second.since
     assert (budget.deliveries, one.deliveries, other.deliveries) == (1, 1, 0)
+
+
+async def test_a_waiter_that_gives_up_as_a_place_comes_free_is_cancelled_and_nothing_else() -> None:
+    budget = Budget(max_deliveries=1, max_bytes=100)
+    share = budget.share()
+    first = await share.acquire(5)
+    waiting = asyncio.create_task(share.acquire(5))
+    assert not await settled(waiting)
+    waiting.cancel()
+    first.release()  # in the same turn of the loop, before the waiter hears of it
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await asyncio.wait_for(budget.wait_until_empty(), 5)

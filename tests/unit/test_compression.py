@@ -2,7 +2,7 @@ import gzip
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from detector.envelopes.compression import inflate
@@ -21,6 +21,7 @@ def reason(body: bytes, max_bytes: int = CAP) -> str:
 @given(st.lists(st.binary(max_size=5000), min_size=1, max_size=4), st.integers(0, 9))
 def test_any_members_in_a_row_are_inflated(parts: list[bytes], level: int) -> None:
     body = b"".join(gzip.compress(part, level) for part in parts)
+    assume(not b"".join(parts).startswith(b"\x1f\x8b"))  # else it is inflated once more
     assert inflate(body, max_bytes=CAP) == b"".join(parts)
 
 

@@ -1,4 +1,5 @@
 import os
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from detector.sources.delivery import Delivery, Payload
 from detector.sources.directory import GONE_SECONDS, DirectorySource
 from detector.sources.files import read_payload
 from tests.sources import Reader
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 class Clock:
@@ -200,3 +201,42 @@ async def test_a_file_that_is_gone_is_forgotten_only_after_a_day(
         assert scan(reader) == []
         await reader.source._forget_gone()
         assert reader.forgotten == forgotten
+
+
+async def test_a_stop_in_the_middle_of_a_read_leaves_no_place_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.json").write_bytes(b"A")
+    reading_now, go_on = threading.Event(), threading.Event()
+
+    def read(*_: object) -> Payload:
+        reading_now.set()
+        go_on.wait(PATIENCE)
+        return Payload("a.json", b"A")
+
+    monkeypatch.setattr(directory, "read_payload", read)
+    reader = reading(tmp_path)
+    async with reader.running():
+        await until(reading_now.is_set)
+    go_on.set()
+    assert reader.budget.deliveries == 0
+
+
+async def test_a_folder_below_that_cannot_be_read_keeps_nothing_else_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("lost+found", "sub"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "sub" / "a.json").write_bytes(b"A")
+    scan = os.scandir
+
+    def scandir(path: Path) -> object:
+        if Path(path).name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    reader = reading(tmp_path)
+    async with reader.running():
+        assert name(await reader.next()) == "a.json"
+    assert reader.meter.errors["folder"] >= 1

@@ -46,6 +46,7 @@ def process(
         total.accounting.add(processed.accounting)
         total.skipped += processed.skipped
         total.rejections += processed.rejections
+        total.whole_rejections |= processed.whole_rejections
         total.ages += processed.ages
         total.late += processed.late
     return total
@@ -284,11 +285,49 @@ def test_the_same_events_in_any_order_split_and_repeated_give_the_same_alerts(
     assert again.accounting.duplicate + again.accounting.unmatched >= once.accounting.unmatched
 
 
+@pytest.mark.parametrize("body", [b"<html>\n<body>\n</html>\n", b'{"a":1}\n{"b":2}'])
+def test_a_payload_of_which_nothing_is_understood_is_not_let_go(
+    store: SQLiteStore, body: bytes
+) -> None:
+    processed = process(store, delivery_of(body))
+    assert not processed.is_understood
+    assert {index for index, _ in reasons(processed)} == {None}
+    # Beside something that is understood they are parts, and are kept apart.
+    line = msgspec.json.encode(record("GetUser")) + b"\n"
+    processed = process(store, delivery_of(line + body + b"\n" + line))
+    assert None not in {index for index, _ in reasons(processed)}
+    assert processed.is_understood
+    assert processed.accounting.unmatched == 2
+
+
+def test_what_is_rejected_is_counted_and_let_go_of_before_more_is_read(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "SLICE_REJECTIONS", 10)
+    monkeypatch.setattr(pipeline_module, "MAX_TOLD_REJECTIONS", 15)
+    most = 0
+    count = Pipeline._count
+
+    def counted(self: Pipeline, part: Any, *rest: Any) -> None:
+        nonlocal most
+        most = max(most, len(part.matches.rejections))
+        count(self, part, *rest)
+
+    monkeypatch.setattr(Pipeline, "_count", counted)
+    lines = [msgspec.json.encode(record("GetUser")), *[b'{"a":1}'] * 40]
+    made = delivery_of(b"\n".join(lines))
+    (processed,) = Pipeline(RULES, store, SINKS).process([made], now=NOON).deliveries
+    assert processed.rejected == {"unrecognised": 40}
+    assert len(processed.rejections) == 15
+    assert all(item.body == b"" for item in processed.rejections)
+    assert most == 10
+    assert processed.accounting == Accounting(received=41, unmatched=1, rejected=40)
+
+
 def test_a_payload_of_many_matches_is_counted_slice_by_slice_and_its_position_comes_last(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matching, "SLICE_MATCHES", 40)
-    monkeypatch.setattr(pipeline_module, "SLICE_MATCHES", 40)
     monkeypatch.setattr(payload_module, "BATCH_RECORDS", 30)
     seen: list[tuple[int, Mapping[str, str]]] = []
     transaction = store.transaction

@@ -194,3 +194,28 @@ async def test_waits_grow_until_a_source_has_been_ready_again(
         await until(lambda: len(counts) > before)
     assert counts[:3] == [1, 2, 3]
     assert counts[before] == 1
+
+
+async def test_a_source_that_cannot_be_closed_well_is_made_anew_all_the_same() -> None:
+    world = World()
+
+    async def fail() -> None:
+        raise ConnectionResetError
+
+    async with world.running():
+        await until(lambda: len(world.handed_on) == 1)
+        world.made[0].close = fail  # type: ignore[method-assign]
+        world.finish()
+        world.made[0].outcome.set_exception(SourceError("gone"))
+        await until(lambda: len(world.made) == 2)
+        assert world.meter.errors == {"source": 1, "close": 1}
+
+
+async def test_a_source_that_is_cancelled_from_within_has_failed() -> None:
+    world = World()
+    async with world.running():
+        await until(lambda: len(world.handed_on) == 1)
+        world.finish()
+        world.made[0].outcome.cancel()
+        await until(lambda: len(world.made) == 2)
+        assert world.meter.errors == {"source": 1}
