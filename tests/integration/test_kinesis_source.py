@@ -104,13 +104,13 @@ async def test_records_come_with_their_origin_their_arrival_and_a_position(
     assert source.budget.bytes == 0
 
 
-async def test_a_position_counts_the_user_records_of_an_aggregate(kinesis: SmallKinesis) -> None:
+async def test_an_aggregate_is_committed_as_a_whole(kinesis: SmallKinesis) -> None:
     body = aggregate([("a", b"1"), ("b", b"2"), ("c", b"3")])
     kinesis.put(0, body)
     source = reader(kinesis)
     async with source.running():
         assert bodies(await source.next()) == [body]
-    assert source.positions[key(kinesis, 0)] == "1001:2"
+    assert source.positions[key(kinesis, 0)] == "1001:0"
 
 
 async def test_reading_goes_on_behind_the_position_in_the_state(kinesis: SmallKinesis) -> None:

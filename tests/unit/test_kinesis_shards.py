@@ -43,7 +43,7 @@ def readable(shards: list[Shard], positions: dict[str, str], start: Start = OLDE
 def test_a_shard_without_a_position_begins_at_the_start_and_others_behind_theirs() -> None:
     start = Start(1_789_560_000.5)
     todo = plan(STREAM, [shard(0), shard(1)], {key(1): "1007:3"}, start)
-    assert todo.readable == [(shard(0), start), (shard(1), After("1007", 3))]
+    assert todo.readable == [(shard(0), start), (shard(1), After("1007"))]
     assert (todo.forgotten, todo.unfinished) == ([], [])
 
 
@@ -83,6 +83,13 @@ def test_a_stream_made_anew_under_the_same_name_is_read_from_its_start() -> None
     todo = plan(STREAM, [again], {key(0): END}, OLDEST)
     assert todo.readable == [(again, OLDEST)]
     assert todo.forgotten == [key(0)]
+
+
+@pytest.mark.parametrize("value", ["1007:0", "1007:3"])
+def test_a_place_is_behind_all_user_records_of_its_kinesis_record(value: str) -> None:
+    ((_, place),) = plan(STREAM, [shard(1)], {key(1): value}, OLDEST).readable
+    assert place == After("1007")
+    assert str(place) == "1007:0"
 
 
 @pytest.mark.parametrize("value", ["", "x", "12", "12:", ":1", "012:1", "12:-1", "End", "12:1:1"])

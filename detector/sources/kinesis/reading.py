@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from detector.backoff import backoff_seconds
-from detector.envelopes.kpl import deaggregate
 from detector.envelopes.log_file import STREAM_ORIGIN
 from detector.sources.budget import Hold, Share
 from detector.sources.delivery import Delivery, Payload
@@ -20,9 +19,6 @@ from detector.sources.kinesis.shards import END, After, From, Shard, position_ke
 from detector.sources.kinesis.stream import Answer, Record
 from detector.sources.source import Emit, SourceContext
 from detector.state.store import Position
-
-MAX_AGGREGATE_BYTES = 1 << 20
-"""The KPL fills a record up to 50 KiB by itself, and to 1 MiB at most."""
 
 PERMANENT_ATTEMPTS = 5
 """How often an error that does not pass by itself may come in a row. A new role or policy takes
@@ -84,8 +80,7 @@ class Reading:
     def hand_on(self, shard: Shard, answer: Answer, hold: Hold) -> From:
         """Hand an answer's records on as one delivery; return where reading goes on after them."""
         hold.resize(answer.weight)
-        last = answer.records[-1]
-        place = After(last.sequence_number, _sub_sequence_number(last.data))
+        place = After(answer.records[-1].sequence_number)
         payloads = [self._payload(shard, record) for record in answer.records]
         self._deliver(payloads, (self._position(shard, str(place)),), hold)
         return place
@@ -187,14 +182,3 @@ class Retries:
         if not at_once:
             wait = backoff_seconds(self.failures, random.random, cap=BACKOFF_CAP_SECONDS)
             await asyncio.sleep(max(least, wait))
-
-
-def _sub_sequence_number(data: bytes) -> int:
-    """Return the number of the last user record in a Kinesis record.
-
-    Of one that is larger than the KPL makes them, it is not looked for: the record is committed as
-    a whole, and what comes next is behind it in any case.
-    """
-    if len(data) > MAX_AGGREGATE_BYTES:
-        return 0
-    return max(0, len(deaggregate(data) or ()) - 1)

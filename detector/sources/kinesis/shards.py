@@ -7,6 +7,10 @@ API Reference, ListShards and GetShardIterator.
 
 A position's key names the stream, the shard, and the first sequence number that the shard can have:
 another stream of the same name, made later, has shards of the same ids, and these are others.
+
+Its value is "SEQUENCE:SUB", the numbers of a Kinesis record and of a user record that the KPL put
+into it. A Kinesis record is committed as a whole, so that the place is always behind all of its
+user records: SUB is written as 0, and of no meaning where it is read.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ END = "end"
 TRIM_HORIZON = "TRIM_HORIZON"
 
 _START = "start"
-_AFTER = re.compile(r"(0|[1-9][0-9]{0,128}):([0-9]{1,9})")
+_AFTER = re.compile(r"(0|[1-9][0-9]{0,128}):[0-9]{1,9}")
 _SEQUENCE_NUMBER = re.compile(r"0|[1-9][0-9]{0,128}")
 
 
@@ -50,16 +54,12 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """Behind a user record, by the numbers of its Kinesis record and of its place in there.
-
-    A Kinesis record is committed as a whole, so that the next one to read is another one.
-    """
+    """Behind a Kinesis record, and all that is in it."""
 
     sequence_number: str
-    sub_sequence_number: int = 0
 
     def __str__(self) -> str:
-        return f"{self.sequence_number}:{self.sub_sequence_number}"
+        return f"{self.sequence_number}:0"
 
 
 From = Start | After
@@ -132,7 +132,7 @@ def _after(value: str) -> After:
     match = _AFTER.fullmatch(value)
     if match is None:
         raise ValueError(f"no position in a shard: {value!r}")
-    return After(match.group(1), int(match.group(2)))
+    return After(match.group(1))
 
 
 def _of_stream(stream: str, keys: Iterable[str]) -> list[str]:
