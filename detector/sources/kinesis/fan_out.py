@@ -72,12 +72,13 @@ class FanOut:
         ) as pushed:
             async for answer in pushed:
                 if answer.records:
-                    hold = await self._reading.share.acquire(answer.weight)
+                    with self._reading.waiting(shard):
+                        hold = await self._reading.share.acquire(answer.weight)
                     # Not before: how far a shard has come is told once it is handed on.
-                    self._reading.answered(shard, answer)
+                    self._reading.answered(shard, answer, is_end=answer.has_children)
                     subscription.place = self._reading.hand_on(shard, answer, hold)
                 else:
-                    self._reading.answered(shard, answer)
+                    self._reading.answered(shard, answer, is_end=answer.has_children)
                 retries.succeeded()
                 subscription.follow(answer)
                 if subscription.is_at_end:

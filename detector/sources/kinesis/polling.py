@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 
 from detector.sources.kinesis.failures import (
     EXPIRED_ITERATOR,
@@ -71,12 +72,14 @@ class Polling:
 
         The answer itself is let go of: it is in the budget only until its delivery is done with.
         """
-        async with self._calls:
-            hold = await self._reading.share.acquire(MAX_ANSWER_BYTES)
+        async with AsyncExitStack() as turn:
+            with self._reading.waiting(shard):
+                await turn.enter_async_context(self._calls)
+                hold = await self._reading.share.acquire(MAX_ANSWER_BYTES)
             try:
                 answer = await self._stream.read(await iterator.value(place))
                 self._check(answer, shard)
-                self._reading.answered(shard, answer)
+                self._reading.answered(shard, answer, is_end=answer.next_iterator is None)
                 if answer.records:
                     place = self._reading.hand_on(shard, answer, hold)
             except BaseException:

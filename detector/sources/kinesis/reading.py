@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 
 import structlog
 
@@ -63,16 +64,23 @@ class Reading:
 
     def begin(self, shard: Shard) -> None:
         """Take note that a shard is being read from now on."""
-        self._progress.begin(shard.id, time.time())
+        self._progress.begin(shard.id)
 
-    def end(self, shard: Shard) -> None:
-        """Take note that a shard is not read any more."""
-        self._progress.end(shard.id)
-        self._failing.discard(shard.id)
+    def forget(self, shard_ids: Collection[str]) -> None:
+        """Let go of shards that are gone, or of which all children that can be read have begun."""
+        self._progress.forget(shard_ids)
+        self._failing.difference_update(shard_ids)
 
-    def answered(self, shard: Shard, answer: Answer) -> None:
-        """Take note of an answer, with records or without any."""
-        self._progress.answered(shard.id, time.time(), answer.behind)
+    def waiting(self, shard: Shard) -> AbstractContextManager[None]:
+        """Take note that a shard is not asked as long as this lasts: it waits for its turn."""
+        return self._progress.waiting(shard.id)
+
+    def answered(self, shard: Shard, answer: Answer, *, is_end: bool) -> None:
+        """Take note of an answer, with records or without any; `is_end` at the shard's end."""
+        if is_end:
+            self._progress.ended(shard.id, time.time())
+        else:
+            self._progress.answered(shard.id, time.time(), answer.behind)
         self._has_read = True
         self._meter.fetched(answer.size)
         self._meter.behind(self._progress.behind)
@@ -87,7 +95,8 @@ class Reading:
 
     async def hand_on_end(self, shard: Shard) -> None:
         """Hand on that a shard was read to its end; its children wait for that to be committed."""
-        hold = await self.share.acquire(0)
+        with self.waiting(shard):
+            hold = await self.share.acquire(0)
         self._deliver((), (self._position(shard, END),), hold)
 
     async def keep(self, key: str, value: str) -> None:
@@ -123,15 +132,14 @@ class Reading:
             self._committed(positions)
             then()
 
-        now = time.time()
         self._emit(
             Delivery(
                 source=self.source,
                 payloads=payloads,
-                received_at=now,
+                received_at=time.time(),
                 hold=hold,
                 positions=positions,
-                delivered_until=self._progress.delivered_until(now),
+                delivered_until=self._progress.delivered_until(),
                 ack=ack,
             )
         )

@@ -18,10 +18,10 @@ from detector.sources.kinesis.polling import Polling
 from detector.sources.kinesis.reading import Reading, Retries
 from detector.sources.kinesis.shards import (
     END,
-    From,
     Shard,
     Start,
     plan,
+    position_key,
     start_key,
     start_of,
 )
@@ -151,14 +151,18 @@ class KinesisSource:
             todo = plan(self._config.stream_name, shards, self._positions, start)
         except ValueError as error:
             raise self._unknown_position(str(error)) from error
+        followed = self._followed(shards)
         present = {shard.id for shard in shards}
         gone = [shard_id for shard_id in self._readers if shard_id not in present]
         await cancel([self._readers.pop(shard_id) for shard_id in gone])
         begun = [item for item in todo.readable if item[0].id not in self._readers]
         for shard, place in begun:
-            task = asyncio.create_task(_read(reader, reading, shard, place))
+            reading.begin(shard)
+            task = asyncio.create_task(reader.read(shard, place))
             self._readers[shard.id] = task
             task.add_done_callback(self._ended)
+        # Not before the children have begun: what they hold would count as read in between.
+        reading.forget([*gone, *followed])
         if begun:
             names = [shard.id for shard, _ in begun[:MAX_LOGGED_SHARDS]]
             log.info("shards begun", source=self.name, count=len(begun), shards=names)
@@ -173,6 +177,19 @@ class KinesisSource:
             await self._context.forget(todo.forgotten)
             for key in todo.forgotten:
                 self._positions.pop(key, None)
+
+    def _followed(self, shards: Collection[Shard]) -> list[str]:
+        """Return the ids of those that were read to their ends, and are listed with their children.
+
+        A list that was asked for before a shard was closed may lack the children; with the next
+        one they begin.
+        """
+        stream = self._config.stream_name
+        return [
+            shard.id
+            for shard in shards
+            if shard.is_closed and self._positions.get(position_key(stream, shard)) == END
+        ]
 
     async def _until_due(self) -> None:
         """Wait until the shards are to be listed again; raise what a reader has failed with."""
@@ -211,11 +228,3 @@ async def _listed(stream: Stream, reading: Reading) -> tuple[list[Shard], float]
             continue
         retries.succeeded()
         return listed
-
-
-async def _read(reader: Polling | FanOut, reading: Reading, shard: Shard, place: From) -> None:
-    reading.begin(shard)
-    try:
-        await reader.read(shard, place)
-    finally:
-        reading.end(shard)
