@@ -14,10 +14,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from detector.config import FirehoseSourceConfig, TLSConfig
+from detector.envelopes.firehose import FirehoseRequest, open_firehose_request
 from detector.errors import SourceError
 from detector.sources.delivery import Delivery
 from detector.sources.firehose import FirehoseSource, place, server, source, tls
+from detector.sources.firehose import reading as reading_module
 from detector.sources.firehose.access import Access
+from detector.sources.firehose.reading import RECORD_BYTES
 from detector.sources.firehose.remembered import (
     MAX_REMEMBERED,
     REMEMBER_SECONDS,
@@ -89,7 +92,7 @@ async def test_a_batch_is_handed_on_and_answered_once_it_is_committed(compress: 
         task = sending(sender(reader, compress=compress), [b"one", b"", b"\x1f\x8btwo"])
         await until(lambda: reader.waiting == 1)
         assert not task.done()
-        assert reader.budget.bytes == len(b"one\x1f\x8btwo")
+        assert reader.budget.bytes == len(b"one\x1f\x8btwo") + 2 * RECORD_BYTES
         delivery = await delivered(reader, task)
         # An empty record is good, and there is nothing in it.
         assert [item.body for item in delivery.payloads] == [b"one", b"\x1f\x8btwo"]
@@ -316,11 +319,54 @@ async def test_gzip_has_its_place_by_what_it_holds(monkeypatch: pytest.MonkeyPat
     async with listening(reader):
         first = sending(sender(reader, compress=True), [b"x" * 50_000])
         await until(lambda: reader.waiting == 1)
-        assert reader.budget.bytes == 50_000
+        assert reader.budget.bytes == 50_000 + RECORD_BYTES
         sent = await sending(sender(reader, compress=True), [b"y" * 50_000], "second")
         assert sent.statuses == [503]
         await delivered(reader, first)
         await delivered(reader, sending(sender(reader, compress=True), [b"y" * 50_000], "second"))
+
+
+async def test_a_body_is_gone_while_its_records_wait_for_their_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    freed = []
+
+    class Body(bytes):
+        def __del__(self) -> None:
+            freed.append(len(self))
+
+    async def read_body(*arguments: Any, **named: Any) -> bytes:
+        return Body(await reading_module.read_body(*arguments, **named))
+
+    monkeypatch.setattr(source, "read_body", read_body)
+    reader = reading()
+    async with listening(reader):
+        task = sending(sender(reader), [b"x"])
+        await until(lambda: reader.waiting == 1)
+        await asyncio.sleep(0)
+        assert freed == [len(body_of([b"x"], ID))]
+        await delivered(reader, task)
+
+
+async def test_while_a_request_is_decoded_all_that_there_is_of_it_has_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = []
+
+    def opened(body: bytes) -> FirehoseRequest:
+        held.append(reader.budget.bytes)
+        return open_firehose_request(body)
+
+    monkeypatch.setattr(reading_module, "open_firehose_request", opened)
+    reader = reading()
+    async with listening(reader):
+        body = body_of([b"x" * 1000], ID)
+        packed = gzip.compress(body)
+        for sent, headers in ((body, {}), (packed, {"Content_Encoding": "gzip"})):
+            task = asyncio.create_task(post(sender(reader), sent, **headers))
+            await reader.next()
+            await task
+        assert held == [2 * len(body), len(packed) + 2 * len(body)]
 
 
 async def test_gzip_of_several_members_is_taken() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import HttpVersion11, web
 
-from detector.envelopes.compression import inflate
+from detector.envelopes.compression import GZIP_MAGIC, inflate
 from detector.envelopes.firehose import (
     FirehoseRequest,
     RequestError,
@@ -18,6 +18,10 @@ from detector.sources.firehose.place import Place
 
 INLINE_BYTES = 64 << 10
 """A body up to this size is decoded where it is: that takes less than a change of threads."""
+
+RECORD_BYTES = 512
+"""What a record takes in memory beside its data, its origin included: ten thousand small ones are
+not for nothing."""
 
 
 def checked_length(request: web.BaseRequest, most: int) -> int:
@@ -71,6 +75,10 @@ async def decoded(body: bytes, most: int, place: Place) -> FirehoseRequest:
     try:
         for limit in sorted({min(claimed_size(body), most), most}):
             await place.change(max(len(body), limit))
+            # At once there are: the body, what it inflates to, and the records in that. Not waited
+            # for, as what is read already would be refused; but nobody else is let in meanwhile.
+            inflated = limit if body.startswith(GZIP_MAGIC) else 0
+            place.resize(len(body) + inflated + limit)
             try:
                 content = await _opened(body, limit)
                 break
@@ -82,7 +90,8 @@ async def decoded(body: bytes, most: int, place: Place) -> FirehoseRequest:
         raise
     except PayloadError as error:
         raise RequestError(400, error.reason, error.message) from error
-    place.resize(sum(map(len, content.records)))
+    # An empty one is not handed on.
+    place.resize(sum(len(record) + RECORD_BYTES for record in content.records if record))
     return content
 
 

@@ -168,6 +168,7 @@ class FirehoseSource:
             body = await read_body(request, self._config.read_timeout_seconds)
             self._meter.fetched(length)
             content = await decoded(body, self._config.max_request_bytes, place)
+            del body  # its place is that of the records now, until they are committed
             if header not in {"", content.request_id}:
                 raise RequestError(400, "malformed", "requestId is not that of the header")
             key = RequestKey(content.request_id, length)
