@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from detector.sources.s3_sqs.handling import Handling
 from detector.sources.s3_sqs.message import Message
 from detector.sources.s3_sqs.objects import FETCH_ATTEMPTS, Objects
 from detector.sources.s3_sqs.work import PART_BYTES, UNKNOWN_OBJECT_BYTES
+from detector.sources.spool import Spool
 from tests.sources import Meter
 from tests.waiting import until
 
@@ -44,7 +46,8 @@ class Body:
         await asyncio.sleep(0)
         if isinstance(self._body, Exception):
             raise self._body
-        taken, self._body = self._body[:size] if size > 0 else self._body, b""
+        end = size if size > 0 else len(self._body)
+        taken, self._body = self._body[:end], self._body[end:]
         return taken
 
 
@@ -88,7 +91,13 @@ class Queue:
 class Desk:
     """A `Handling` and what is around it."""
 
-    def __init__(self, *, max_bytes: int = 1 << 30, request_payer: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        max_bytes: int = 1 << 30,
+        request_payer: bool = False,
+        spool: Spool | None = None,
+    ) -> None:
         self.s3, self.queue, self.meter = S3(), Queue(), Meter()
         self.budget = Budget(max_deliveries=64, max_bytes=max_bytes)
         self.emitted: list[Delivery] = []
@@ -99,6 +108,7 @@ class Desk:
             max_bytes=MAX_OBJECT,
             concurrency=4,
             request_payer=request_payer,
+            spool=spool,
         )
         self.handling = Handling(
             "trail",
@@ -384,3 +394,128 @@ async def test_a_bucket_that_has_its_readers_pay_is_asked_for_at_our_cost() -> N
     await desk.begin("a")
     await desk.next()
     assert desk.s3.asked[0]["RequestPayer"] == "requester"
+
+
+def files_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+def spooled(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each object of more than a byte go to the spool."""
+    monkeypatch.setattr(objects_module, "IN_MEMORY_BYTES", 1)
+    desk.s3.answers = {"a": [b"on disk"], "b": [b"on disk too"]}
+
+
+async def test_a_body_that_cannot_be_looked_at_frees_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk()
+    desk.s3.answers = {"a": [b"A"]}
+
+    def fail(_: object) -> int:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(handling_module, "size_of", fail)
+    await desk.begin("a")
+    await until(lambda: desk.queue.left)
+    assert desk.budget.deliveries == 0
+
+
+@pytest.mark.parametrize("failing", ["the first body", "the second body"])
+async def test_a_damaged_body_that_cannot_be_compared_leaves_no_place_and_no_file(
+    failing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    desk = Desk(spool=Spool(tmp_path))
+    spooled(desk, monkeypatch)
+    await desk.begin("a")
+    delivery = await desk.next()
+    calls = 0
+
+    async def md5(_: object) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls == (1 if failing == "the first body" else 2):
+            raise OSError
+        return b""
+
+    monkeypatch.setattr(handling_module, "md5", md5)
+    await desk.done(delivery, "truncated")
+    await until(lambda: desk.queue.left)
+    assert (desk.budget.deliveries, files_in(tmp_path)) == (0, [])
+    assert desk.meter.errors == {"handling": 1}
+
+
+@pytest.mark.parametrize("when", ["at once", "while one is compared"])
+async def test_what_is_cancelled_leaves_no_place(
+    when: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    desk = Desk(spool=Spool(tmp_path))
+    spooled(desk, monkeypatch)
+    await desk.begin("a")
+    if when == "while one is compared":
+        delivery = await desk.next()
+        compared = 0
+
+        async def md5(_: object) -> bytes:
+            nonlocal compared
+            compared += 1
+            if compared == 2:
+                await asyncio.Event().wait()
+            return b""
+
+        monkeypatch.setattr(handling_module, "md5", md5)
+        await desk.done(delivery, "truncated")
+        await until(lambda: compared == 2)
+    await desk.handling.close()
+    assert (desk.budget.deliveries, desk.emitted) == (0, [])
+    if when == "while one is compared":
+        assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("ending", ["fails", "is cancelled"])
+async def test_where_one_object_fails_the_files_of_the_others_are_removed(
+    ending: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    desk = Desk(spool=Spool(tmp_path))
+    spooled(desk, monkeypatch)
+    go_on = asyncio.Event()
+    fetch = Objects.fetch
+    fetched = []
+
+    async def fetch_or_fail(self: Objects, reference: Any, room: int) -> Any:
+        if reference.key == "b" and ending == "fails":
+            raise ZeroDivisionError
+        if reference.key == "b" or ending == "fails":
+            await go_on.wait()
+        fetched.append(reference.key)
+        return await fetch(self, reference, room)
+
+    monkeypatch.setattr(Objects, "fetch", fetch_or_fail)
+    await desk.begin("a", "b")
+    if ending == "fails":
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert desk.budget.deliveries == 1  # one is still being fetched
+        go_on.set()
+        await until(lambda: desk.queue.left)
+    else:
+        await until(lambda: [path.read_bytes() for path in files_in(tmp_path)] == [b"on disk"])
+        await desk.handling.close()
+    assert fetched == ["a"]
+    assert (desk.budget.deliveries, files_in(tmp_path)) == (0, [])
+
+
+async def test_a_body_whose_etag_cannot_be_compared_leaves_no_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    desk = Desk(spool=Spool(tmp_path))
+    spooled(desk, monkeypatch)
+    desk.s3.answers["a"] = [{"Body": b"on disk", "ETag": f'"{"0" * 32}"'}]
+
+    async def md5(_: object) -> bytes:
+        raise OSError
+
+    monkeypatch.setattr(objects_module, "md5", md5)
+    await desk.begin("a")
+    await until(lambda: desk.queue.left)
+    assert (desk.budget.deliveries, files_in(tmp_path)) == (0, [])

@@ -8,7 +8,8 @@ evidence of what was not seen, and a person decides about it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -73,6 +74,7 @@ class Handling:
 
     async def close(self) -> None:
         """Give up what is not handed on yet."""
+        await asyncio.sleep(0)  # a task that never began could not give its place back
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -101,61 +103,72 @@ class Handling:
 
     async def _bring(self, work: Work, references: Sequence[ObjectReference], hold: Hold) -> None:
         """Fetch the objects of a part, and hand them on."""
-        part = await self._fetch(work, references, hold)
-        if part.payloads:
-            self._hand_on(part, hold)
-        else:
-            hold.release()
-            self._part_done(work)
+        part = _Part(work)
+        with _given_back_on_error(part, hold):
+            await self._fetch(part, references, hold)
+            if part.payloads:
+                self._hand_on(part, hold)
+            else:
+                hold.release()
+                self._part_done(work)
 
-    async def _bring_alone(self, work: Work, reference: ObjectReference) -> None:
+    async def _bring_alone(self, work: Work, larger: Larger) -> None:
         """Fetch an object that turned out to be larger than its place."""
-        hold = await self._share.acquire(self._weight([reference]))
-        await self._bring(work, [reference], hold)
+        hold = await self._share.acquire(self._weight([larger.reference]))
+        await self._bring(work, [larger.reference], hold)
 
     async def _bring_again(self, before: _Part, reasons: Collection[str]) -> None:
         """Fetch what was damaged once more, and hand it on if something else comes this time."""
-        digests = await before.digests()
-        references, work = before.references, before.work
-        before.let_go()
-        await asyncio.sleep(REFETCH_SECONDS)
-        hold = await self._share.acquire(self._weight(references))
-        part = await self._fetch(work, references, hold)
-        if await part.digests() == digests:
-            hold.release()
-            part.let_go()
-            self._part_done(work, reasons)
-        else:
-            part.is_last_attempt = True
-            self._hand_on(part, hold)
-
-    async def _fetch(self, work: Work, references: Sequence[ObjectReference], hold: Hold) -> _Part:
-        """Return what was fetched; objects larger than their places become parts of their own."""
         try:
-            found = await asyncio.gather(
-                *(self._objects.fetch(item, self._weight([item])) for item in references)
-            )
-        except BaseException:
-            hold.release()
-            raise
-        part = _Part(work)
-        for reference, item in zip(references, found, strict=True):
-            if isinstance(item, Larger):
-                work.parts += 1
-                self._spawn(work, partial(self._bring_alone, work, item.reference))
+            digests = await before.digests()
+        finally:
+            before.let_go()
+        await asyncio.sleep(REFETCH_SECONDS)
+        hold = await self._share.acquire(self._weight(before.references))
+        part = _Part(before.work, is_last_attempt=True)
+        with _given_back_on_error(part, hold):
+            await self._fetch(part, before.references, hold)
+            if await part.digests() == digests:
+                hold.release()
+                part.let_go()
+                self._part_done(part.work, reasons)
             else:
-                part.references.append(reference)
-                part.payloads.append(item)
+                self._hand_on(part, hold)
+
+    async def _fetch(self, part: _Part, references: Sequence[ObjectReference], hold: Hold) -> None:
+        """Fetch into a part; objects larger than their places become parts of their own."""
+        found: dict[int, Payload | Larger] = {}
+
+        async def fetch(index: int) -> None:
+            reference = references[index]
+            found[index] = await self._objects.fetch(reference, self._weight([reference]))
+
+        # All are waited for, also by who is cancelled: what came is to be let go of.
+        failures: Sequence[BaseException | None] = ()
+        try:
+            failures = await asyncio.gather(
+                *map(fetch, range(len(references))), return_exceptions=True
+            )
+        finally:
+            for index, item in sorted(found.items()):
+                if isinstance(item, Payload):
+                    part.add(references[index], item)
+        for failure in failures:
+            if failure is not None:
+                raise failure
         size = part.size()
+        for item in found.values():
+            if isinstance(item, Larger):
+                part.work.parts += 1
+                self._spawn(part.work, partial(self._bring_alone, part.work, item))
         hold.resize(size)
         self._meter.fetched(size)
-        self._count_refused(part.payloads)
-        return part
+        self._count_refused(part)
 
-    def _count_refused(self, payloads: Sequence[Payload]) -> None:
+    def _count_refused(self, part: _Part) -> None:
         reasons = [
             payload.body.reason if isinstance(payload.body, PayloadError) else None
-            for payload in payloads
+            for payload in part.payloads
         ]
         if any(reason is None for reason in reasons):
             self.refused_in_a_row = 0
@@ -231,6 +244,10 @@ class _Part:
     payloads: list[Payload] = field(default_factory=list)
     is_last_attempt: bool = False
 
+    def add(self, reference: ObjectReference, payload: Payload) -> None:
+        self.references.append(reference)
+        self.payloads.append(payload)
+
     def size(self) -> int:
         return sum(
             size_of(item.body) for item in self.payloads if not isinstance(item.body, PayloadError)
@@ -248,3 +265,14 @@ class _Part:
         for item in self.payloads:
             remove(item.body)
         self.payloads.clear()
+
+
+@contextmanager
+def _given_back_on_error(part: _Part, hold: Hold) -> Iterator[None]:
+    """Leave nothing of a part that is not handed on, whatever happens: no place, no file."""
+    try:
+        yield
+    except BaseException:
+        hold.release()
+        part.let_go()
+        raise

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -129,7 +130,8 @@ class Objects:
             else:
                 if doubt is None or isinstance(body, Larger):
                     return body
-                digest = await md5(body)
+                with _removed_on_error(body):
+                    digest = await md5(body)
                 if digest == doubted:
                     return body
                 doubted = digest
@@ -166,7 +168,10 @@ class Objects:
             raise _PassingError(PayloadError("object_incomplete", describe(error))) from error
         except (TimeoutError, BotoCoreError, HTTPClientError) as error:
             raise _PassingError(PayloadError("object_unavailable", describe(error))) from error
-        return body, None if isinstance(body, Larger) else await _doubt(response, reference, body)
+        if isinstance(body, Larger):
+            return body, None
+        with _removed_on_error(body):
+            return body, await _doubt(response, reference, body)
 
     async def _body(
         self, response: GetObjectOutputTypeDef, reference: ObjectReference, room: int
@@ -251,6 +256,15 @@ async def _doubt(
 async def _chunks(stream: StreamingBody) -> AsyncIterator[bytes]:
     while chunk := await stream.read(_CHUNK_BYTES):
         yield chunk
+
+
+@contextmanager
+def _removed_on_error(body: Body) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        remove(body)
+        raise
 
 
 def _too_large(max_bytes: int) -> PayloadError:
