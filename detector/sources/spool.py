@@ -1,7 +1,8 @@
 """Payloads too large for memory, on disk while they are in hand.
 
 They lie beside the state, as that is where the service may write, and only its user may read them.
-What a kill has left is removed at the next start: whatever it was comes again.
+What a kill has left is removed at the next start: whatever it was comes again. So is the empty file
+of a write that is cancelled in the moment in which its thread makes it.
 """
 
 from __future__ import annotations
@@ -73,13 +74,15 @@ class Spool:
         """
         path, file = await self._on_disk(self._new)
         try:
-            with file:
-                size = 0
-                async for chunk in chunks:
-                    size += len(chunk)
-                    _check(size, max_bytes)
-                    await self._on_disk(partial(file.write, chunk))
+            size = 0
+            async for chunk in chunks:
+                size += len(chunk)
+                _check(size, max_bytes)
+                await self._on_disk(partial(file.write, chunk))
+            await self._on_disk(file.close)
         except BaseException:
+            with suppress(OSError):  # a full disk fails the last write once more
+                file.close()
             remove(path)
             raise
         return path

@@ -519,3 +519,15 @@ async def test_a_body_whose_etag_cannot_be_compared_leaves_no_file(
     await desk.begin("a")
     await until(lambda: desk.queue.left)
     assert (desk.budget.deliveries, files_in(tmp_path)) == (0, [])
+
+
+async def test_a_full_disk_is_counted_and_slows_the_queue_down(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    desk = Desk(spool=Spool(tmp_path / "file"))
+    spooled(desk, monkeypatch)
+    await desk.begin("a")
+    assert bodies(await desk.next()) == ["no_space"]
+    assert desk.meter.errors == {"no_space": 1}
+    assert desk.handling.refused_in_a_row == 1

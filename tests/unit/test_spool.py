@@ -47,6 +47,22 @@ async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert caught.value.reason == "no_space"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is full")
+@pytest.mark.parametrize("size", [3, 1 << 20])
+async def test_a_full_disk_is_told_also_where_only_the_last_bytes_find_it_so(
+    size: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.spooled"
+    path.touch()
+    spool = Spool(tmp_path / "spool")
+    full = Path("/dev/full").open("wb")  # noqa: ASYNC230, SIM115 - the spool closes it
+    monkeypatch.setattr(spool, "_new", lambda: (path, full))
+    with pytest.raises(PayloadError) as caught:
+        await spool.write(chunks(b"x" * size), size)
+    assert caught.value.reason == "no_space"
+    assert files_in(tmp_path) == []
+
+
 def test_what_a_kill_has_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "x.spooled").touch()
     (tmp_path / "mine.txt").touch()

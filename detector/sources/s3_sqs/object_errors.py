@@ -26,6 +26,7 @@ ObjectReason = Literal[
     "object_name_invalid",
     "object_unavailable",
     "object_incomplete",
+    "no_space",
 ]
 """Why an object could not be read. Words for a metric's label."""
 
@@ -38,9 +39,11 @@ OURS: frozenset[ObjectReason] = frozenset(
         "object_requester_pays",
         "object_other_region",
         "object_unavailable",
+        "no_space",
     }
 )
-"""Reasons that lie with permissions, settings or the way to S3, and so meet other objects too."""
+"""Reasons that lie with permissions, settings, the way to S3 or our own disk, and so meet other
+objects too."""
 
 _BY_CODE: dict[str, ObjectReason] = {
     "NoSuchBucket": "object_missing",

@@ -164,6 +164,10 @@ class Objects:
             raise PayloadError(
                 "object_name_invalid", "no object can have this bucket and key"
             ) from error
+        except PayloadError as error:
+            if error.reason == "no_space":
+                self._meter.failed(error.reason)
+            raise
         except _CUT_OFF as error:
             raise _PassingError(PayloadError("object_incomplete", describe(error))) from error
         except (TimeoutError, BotoCoreError, HTTPClientError) as error:
