@@ -521,6 +521,42 @@ async def test_a_body_whose_etag_cannot_be_compared_leaves_no_file(
     assert (desk.budget.deliveries, files_in(tmp_path)) == (0, [])
 
 
+async def test_a_body_of_untold_length_has_no_more_room_than_its_place() -> None:
+    desk = Desk()
+    body = b"x" * (3 * UNKNOWN_OBJECT_BYTES)
+    desk.s3.answers = {"a": [{"Body": body, "ContentLength": None}]}
+    await desk.begin("a")
+    delivery = await desk.next()
+    assert bodies(delivery) == [body]
+    # Places of 1 MiB, 2 MiB and 4 MiB, of which in the end what it has is kept.
+    assert (len(desk.s3.asked), desk.budget.bytes) == (3, len(body))
+    await desk.done(delivery, "truncated")
+    await until(lambda: desk.queue.left)
+    assert (len(desk.s3.asked), desk.budget.deliveries) == (4, 0)
+    assert desk.meter.errors == {}
+
+
+async def test_a_body_of_untold_length_is_refused_past_the_cap() -> None:
+    desk = Desk()
+    desk.s3.answers = {"a": [{"Body": b"x" * (MAX_OBJECT + 1), "ContentLength": None}]}
+    await desk.begin("a")
+    assert bodies(await desk.next()) == ["too_large"]
+
+
+async def test_a_large_body_of_untold_length_lies_on_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(objects_module, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(objects_module, "_CHUNK_BYTES", 600)
+    desk = Desk(spool=Spool(tmp_path))
+    body = bytes(range(250)) * 10
+    desk.s3.answers = {"a": [{"Body": body, "ContentLength": None}]}
+    await desk.begin("a")
+    (payload,) = (await desk.next()).payloads
+    assert isinstance(payload.body, Path)
+    assert payload.body.read_bytes() == body
+
+
 async def test_a_full_disk_is_counted_and_slows_the_queue_down(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

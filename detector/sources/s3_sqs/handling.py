@@ -114,7 +114,7 @@ class Handling:
 
     async def _bring_alone(self, work: Work, larger: Larger) -> None:
         """Fetch an object that turned out to be larger than its place."""
-        hold = await self._share.acquire(self._weight([larger.reference]))
+        hold = await self._share.acquire(larger.room)
         await self._bring(work, [larger.reference], hold)
 
     async def _bring_again(self, before: _Part, reasons: Collection[str]) -> None:
@@ -124,7 +124,7 @@ class Handling:
         finally:
             before.let_go()
         await asyncio.sleep(REFETCH_SECONDS)
-        hold = await self._share.acquire(self._weight(before.references))
+        hold = await self._share.acquire(before.room)
         part = _Part(before.work, is_last_attempt=True)
         with _given_back_on_error(part, hold):
             await self._fetch(part, before.references, hold)
@@ -137,11 +137,13 @@ class Handling:
 
     async def _fetch(self, part: _Part, references: Sequence[ObjectReference], hold: Hold) -> None:
         """Fetch into a part; objects larger than their places become parts of their own."""
+        rooms = [self._weight([reference]) for reference in references]
+        if len(references) == 1:
+            rooms = [hold.size]  # more than its weight where that was found to be too little
         found: dict[int, Payload | Larger] = {}
 
         async def fetch(index: int) -> None:
-            reference = references[index]
-            found[index] = await self._objects.fetch(reference, self._weight([reference]))
+            found[index] = await self._objects.fetch(references[index], rooms[index])
 
         # All are waited for, also by who is cancelled: what came is to be let go of.
         failures: Sequence[BaseException | None] = ()
@@ -152,7 +154,7 @@ class Handling:
         finally:
             for index, item in sorted(found.items()):
                 if isinstance(item, Payload):
-                    part.add(references[index], item)
+                    part.add(references[index], item, rooms[index])
         for failure in failures:
             if failure is not None:
                 raise failure
@@ -242,11 +244,14 @@ class _Part:
     work: Work
     references: list[ObjectReference] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
+    room: int = 0
+    """The place that its objects need when they are fetched again."""
     is_last_attempt: bool = False
 
-    def add(self, reference: ObjectReference, payload: Payload) -> None:
+    def add(self, reference: ObjectReference, payload: Payload, room: int) -> None:
         self.references.append(reference)
         self.payloads.append(payload)
+        self.room += room
 
     def size(self) -> int:
         return sum(

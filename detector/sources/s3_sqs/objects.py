@@ -50,9 +50,13 @@ _CHECKSUMS = ("ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA1", "ChecksumSHA256
 
 @dataclass(frozen=True, slots=True)
 class Larger:
-    """An object that is larger than the place that was kept for it; its real size is known now."""
+    """An object that is larger than the place that was kept for it, and the place to take for it.
+
+    That is its real size where S3 tells it, and a guess where it does not.
+    """
 
     reference: ObjectReference
+    room: int
 
 
 class _PassingError(Exception):
@@ -186,17 +190,29 @@ class Objects:
                 if length > self._max_bytes:
                     raise _too_large(self._max_bytes)
                 if length > room:
-                    return Larger(replace(reference, size=length))
+                    return Larger(replace(reference, size=length), length)
                 if length > IN_MEMORY_BYTES and self._spool is not None:
                     return await self._spool.write(_chunks(stream), self._max_bytes)
                 return await stream.read()
             # A proxy on the way may leave the length out.
-            body = bytearray()
-            while chunk := await stream.read(_CHUNK_BYTES):
-                body += chunk
-                if len(body) > self._max_bytes:
-                    raise _too_large(self._max_bytes)
-            return bytes(body)
+            try:
+                return await self._within(stream, room)
+            except PayloadError as error:
+                if error.reason != "too_large" or room >= self._max_bytes:
+                    raise
+                # Doubled: the cap at once could be a place for which all others have to wait.
+                return Larger(reference, min(2 * max(room, _CHUNK_BYTES), self._max_bytes))
+
+    async def _within(self, stream: StreamingBody, most: int) -> Body:
+        """Return a body whose length is not told; raise `too_large` past `most` bytes."""
+        body = bytearray()
+        while chunk := await stream.read(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > most:
+                raise _too_large(most)
+            if len(body) > IN_MEMORY_BYTES and self._spool is not None:
+                return await self._spool.write(_chunks(stream, bytes(body)), most)
+        return bytes(body)
 
 
 class _NoMeter:
@@ -257,7 +273,9 @@ async def _doubt(
     return None
 
 
-async def _chunks(stream: StreamingBody) -> AsyncIterator[bytes]:
+async def _chunks(stream: StreamingBody, first: bytes = b"") -> AsyncIterator[bytes]:
+    if first:
+        yield first
     while chunk := await stream.read(_CHUNK_BYTES):
         yield chunk
 
