@@ -567,3 +567,14 @@ async def test_a_full_disk_is_counted_and_slows_the_queue_down(
     assert bodies(await desk.next()) == ["no_space"]
     assert desk.meter.errors == {"no_space": 1}
     assert desk.handling.refused_in_a_row == 1
+
+
+async def test_an_object_that_is_skipped_by_its_name_does_not_end_a_row_of_refusals() -> None:
+    desk = Desk()
+    desk.s3.answers = {"denied": [ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject")]}
+    digest = "AWSLogs/1/CloudTrail-Digest/eu-west-1/2026/01/02/1_CloudTrail-Digest_x.json.gz"
+    for keys in (["denied"], [digest], ["denied", digest]):
+        await desk.begin(*keys)
+        await desk.next()
+    assert desk.handling.refused_in_a_row == 2
+    assert [request["Key"] for request in desk.s3.asked] == ["denied", "denied"]

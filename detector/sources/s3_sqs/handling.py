@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from detector.alerts.text import clean
+from detector.envelopes.log_file import skipped_by_name
 from detector.envelopes.types import ObjectReference
 from detector.errors import PayloadError
 from detector.sources.budget import Hold, Share
@@ -170,7 +171,8 @@ class Handling:
     def _count_refused(self, part: _Part) -> None:
         reasons = [
             payload.body.reason if isinstance(payload.body, PayloadError) else None
-            for payload in part.payloads
+            for reference, payload in zip(part.references, part.payloads, strict=True)
+            if not skipped_by_name(reference.key)  # S3 was not asked for it
         ]
         if any(reason is None for reason in reasons):
             self.refused_in_a_row = 0
