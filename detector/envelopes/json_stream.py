@@ -53,6 +53,7 @@ LOG_FILE = re.compile(rb'\s*\{\s*"Records"\s*:\s*\[')
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb"[ \t\r\n]*")
+_OBJECT_LINE = re.compile(rb"\n(\{[^\n]*)")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _MALFORMED = re.compile(r"\(byte (\d+)\)\Z")
 _TRUNCATED = "Input data was truncated"
@@ -116,6 +117,9 @@ class _Rest(msgspec.Struct):
 class JSONStream:
     """Reads the documents of a body; iterate over it once.
 
+    `is_endless` is for a body that goes on for as long as the process: it is never given up before
+    its end, whatever is broken in it, and what is broken does not hold up the lines that follow.
+
     Raises:
         PayloadError: what reading the body raises. What comes before a body breaks off, or grows
             too large, is read first; what comes before damage may be damaged too.
@@ -128,15 +132,19 @@ class JSONStream:
         window: int = WINDOW_BYTES,
         max_document: int = MAX_DOCUMENT_BYTES,
         tolerance: Tolerance | None = None,
+        is_endless: bool = False,
     ) -> None:
         self._body = body
         self._window = window
         self._max_document = max(window, max_document)
         self._tolerance = tolerance or Tolerance()
+        self._is_endless = is_endless
         self._buffer = b""
         self._at = 0
         self._is_all = False
         self._is_given_up = False
+        self._is_left = False
+        """Whether no more of the log file is read that was being read."""
         self._error: PayloadError | None = None
         """Why no more of the body can be read."""
         self._faults = 0
@@ -197,18 +205,22 @@ class JSONStream:
         if error.reason == "truncated":
             yield self._rest(error)
             return
-        if len(self._buffer) - self._at < MAX_TOLERANT_BYTES and self._grow():
+        if not self._is_endless and self._grows_to_look():
             return
         end = self._tolerant_end()
         if end is not None and _is_tolerable(self._buffer[self._at : end]):
             yield Document(self._taken(end))
             return
         line_end = self._buffer.find(b"\n", self._at)
+        is_told = line_end >= 0 and (end is not None or self._is_followed())
+        if self._is_endless and not is_told and self._grows_to_look():
+            return
         yield self._broken(error, len(self._buffer) if line_end < 0 else line_end)
 
     def _log_file(self) -> Iterator[Piece]:
         """Yield the records of a log file some at a time, and go past its end."""
         self._at = LOG_FILE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
+        self._is_left = False
         is_empty = True
         while self._skip_space():
             if self._buffer.startswith(b"]", self._at):
@@ -221,8 +233,9 @@ class JSONStream:
                 continue
             is_empty = False
             yield from self._records()
-        if not self._is_given_up:
-            yield self._rest(PayloadError("truncated", "the document ends among its records"))
+            if self._is_left:
+                return
+        yield self._rest(PayloadError("truncated", "the document ends among its records"))
 
     def _records(self) -> Iterator[Piece]:
         """Yield the next records; nothing where more was to be read first."""
@@ -235,23 +248,28 @@ class JSONStream:
         try:
             end = self._value_end()
         except PayloadError as error:
-            if error.reason == "truncated":
-                yield self._rest(error)
-                return
-            if len(self._buffer) - self._at < MAX_TOLERANT_BYTES and self._grow():
-                return
-            end = self._tolerant_end()
-            if end is None:
-                yield self._rest(error)
-            elif _is_tolerable(self._buffer[self._at : end]):
-                yield LogFileRecord(self._taken(end))
-            else:
-                yield self._broken(error, end)
+            yield from self._refused_record(error)
             return
         if end is not None:
             yield LogFileRecord(self._taken(end))
         elif not self._grow():
             yield self._rest(self._too_large())
+
+    def _refused_record(self, error: PayloadError) -> Iterator[Piece]:
+        """Yield a record that msgspec refuses, as one if it is for the tolerant reader."""
+        if error.reason == "truncated":
+            yield self._rest(error)
+            return
+        if not self._is_endless and self._grows_to_look():
+            return
+        end = self._tolerant_end()
+        if end is not None and _is_tolerable(self._buffer[self._at : end]):
+            yield LogFileRecord(self._taken(end))
+            return
+        is_told = self._is_followed() if end is None else end < len(self._buffer)
+        if self._is_endless and not is_told and self._grows_to_look():
+            return
+        yield self._rest(error) if end is None else self._broken(error, end)
 
     def _many_records(self) -> bytes | None:
         """Return as many whole records as there are in the buffer, if that is found at once."""
@@ -315,6 +333,20 @@ class JSONStream:
         self._tolerance.spend(marks, (end or last) - self._at)
         return end
 
+    def _grows_to_look(self) -> bool:
+        """Read more to find the end of what msgspec refuses; return whether that may help."""
+        return len(self._buffer) - self._at < MAX_TOLERANT_BYTES and self._grow()
+
+    def _is_followed(self) -> bool:
+        """Return whether a later line is a document of its own.
+
+        Then what begins here and has no end is a broken line, and not a document over many lines:
+        within those, what begins a line is nearly always indented, or has a comma behind it.
+        """
+        last = min(self._at + MAX_TOLERANT_BYTES, len(self._buffer))
+        lines = _OBJECT_LINE.finditer(self._buffer, self._at, last)
+        return any(_is_json(line[1]) for line in lines)
+
     def _is_log_file(self) -> bool:
         return LOG_FILE.match(self._buffer, self._at) is not None
 
@@ -324,13 +356,18 @@ class JSONStream:
         return taken
 
     def _broken(self, error: PayloadError, end: int) -> Broken:
-        self._faults += 1
+        self._faults += not self._is_endless
         if end == len(self._buffer) or self._faults >= MAX_FAULTS:
             return self._rest(error)
         return Broken(error, self._taken(end), is_rest=False)
 
     def _rest(self, error: PayloadError) -> Broken:
-        """Return all that is left, and read no more."""
+        """Return all that is left, and read no more; of an endless body, what is left of a line."""
+        self._is_left = True
+        if self._is_endless and not self._is_all:
+            line_end = self._buffer.find(b"\n", self._at)
+            rest = self._taken(len(self._buffer) if line_end < 0 else line_end)
+            return Broken(error, rest, is_rest=False)
         rest = self._taken(len(self._buffer))
         self._is_all = self._is_given_up = True
         return Broken(self._error or error, rest, is_rest=True)
@@ -394,6 +431,14 @@ def _is_at_end(message: str, value: memoryview) -> bool:
     """Return whether what is malformed is the end: msgspec says so of a number that breaks off."""
     place = _MALFORMED.search(message)
     return place is not None and int(place[1]) >= len(value)
+
+
+def _is_json(document: bytes) -> bool:
+    try:
+        _RAW.decode(document)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _is_tolerable(document: bytes) -> bool:

@@ -16,7 +16,13 @@ from concurrent.futures import CancelledError, Future
 
 from detector.config import StdinSourceConfig
 from detector.envelopes.compression import Inflated
-from detector.envelopes.json_stream import JSONStream
+from detector.envelopes.json_stream import (
+    MAX_FAULTS,
+    MAX_TOLERATED,
+    Broken,
+    JSONStream,
+    Tolerance,
+)
 from detector.errors import PayloadError
 from detector.sources.delivery import Delivery, Payload
 from detector.sources.source import Emit, SourceContext, SourceMeter
@@ -73,11 +79,20 @@ class StdinSource:
 
     def _read(self, hand_on: HandOn) -> None:
         """Hand on some documents together, and at once where no more of them are there."""
-        batch = _Batch(hand_on)
+        tolerance = Tolerance()
+        batch = _Batch(hand_on, tolerance)
         source = _Waiting(self._stopping, self._context.meter, batch.flush)
         try:
-            for piece in JSONStream(Inflated(source, max_bytes=sys.maxsize)):
-                batch.add(bytes(piece.body).strip())
+            body = Inflated(source, max_bytes=sys.maxsize)
+            for piece in JSONStream(body, tolerance=tolerance, is_endless=True):
+                document = bytes(piece.body).strip()
+                if not isinstance(piece, Broken):
+                    batch.add(document)
+                elif document:
+                    batch.add(document, faults=1 + document.count(b"\n"))
+                else:
+                    batch.flush()
+                    hand_on(piece.error)
             batch.flush()
         except (_StoppedError, CancelledError):
             return
@@ -92,22 +107,34 @@ class _StoppedError(Exception):
 
 
 class _Batch:
-    """Documents that are handed on together, line by line."""
+    """Documents that are handed on together, line by line.
 
-    def __init__(self, hand_on: HandOn) -> None:
+    What bounds the work on a payload bounds that on each batch, rather than on all of the pipe: its
+    tolerance is filled again, and of lines that are broken it has fewer than a payload may have,
+    so that the good ones among them are read.
+    """
+
+    def __init__(self, hand_on: HandOn, tolerance: Tolerance) -> None:
         self._hand_on = hand_on
+        self._tolerance = tolerance
         self._documents: list[bytes] = []
         self._size = 0
+        self._faults = 0
 
-    def add(self, document: bytes) -> None:
+    def add(self, document: bytes, faults: int = 0) -> None:
+        if self._faults + faults >= MAX_FAULTS:
+            self.flush()
         self._documents.append(document)
         self._size += len(document)
-        if self._size >= DELIVERY_BYTES:
+        self._faults += faults
+        if self._size >= DELIVERY_BYTES or self._faults >= MAX_FAULTS:
             self.flush()
 
     def flush(self) -> None:
         if self._documents:
-            documents, self._documents, self._size = self._documents, [], 0
+            documents, self._documents = self._documents, []
+            self._size = self._faults = 0
+            self._tolerance.left = MAX_TOLERATED
             self._hand_on(b"\n".join(documents))
 
 

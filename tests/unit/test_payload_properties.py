@@ -222,3 +222,25 @@ def test_damage_is_the_same_through_any_window(body: bytes, window: int) -> None
     assert bool([p for p in pieces if isinstance(p, Broken)]) == bool(
         [p for p in whole if isinstance(p, Broken)]
     )
+
+
+@examples(200)
+@given(
+    st.lists(documents, min_size=1, max_size=3).map(b"".join),
+    st.sampled_from([1, 3, 7, 1000]),
+)
+def test_a_body_without_an_end_holds_the_same(body: bytes, most: int) -> None:
+    endless = JSONStream(ShortReads(body, most), is_endless=True)
+    assert values_of(list(endless)) == stream(body)
+
+
+@examples(200)
+@given(
+    st.lists(documents, min_size=1, max_size=3).map(b"".join).flatmap(damaged),
+    st.sampled_from([1, 3, 7, 1000]),
+)
+def test_damage_is_told_of_a_body_without_an_end(body: bytes, most: int) -> None:
+    pieces = list(JSONStream(ShortReads(body, most), is_endless=True))
+    assert bool([p for p in pieces if isinstance(p, Broken)]) == bool(
+        [p for p in JSONStream(BytesIO(body)) if isinstance(p, Broken)]
+    )
