@@ -205,16 +205,17 @@ class JSONStream:
         if error.reason == "truncated":
             yield self._rest(error)
             return
-        if not self._is_endless and self._grows_to_look():
+        if not self._is_endless and self._is_short() and self._grow():
             return
         end = self._tolerant_end()
         if end is not None and _is_tolerable(self._buffer[self._at : end]):
             yield Document(self._taken(end))
             return
         line_end = self._buffer.find(b"\n", self._at)
-        is_told = line_end >= 0 and (end is not None or self._is_followed())
-        if self._is_endless and not is_told and self._grows_to_look():
-            return
+        if self._is_endless and self._is_short():
+            is_told = line_end >= 0 and (end is not None or self._is_followed())
+            if not is_told and self._grow():
+                return
         yield self._broken(error, len(self._buffer) if line_end < 0 else line_end)
 
     def _log_file(self) -> Iterator[Piece]:
@@ -260,15 +261,16 @@ class JSONStream:
         if error.reason == "truncated":
             yield self._rest(error)
             return
-        if not self._is_endless and self._grows_to_look():
+        if not self._is_endless and self._is_short() and self._grow():
             return
         end = self._tolerant_end()
         if end is not None and _is_tolerable(self._buffer[self._at : end]):
             yield LogFileRecord(self._taken(end))
             return
-        is_told = self._is_followed() if end is None else end < len(self._buffer)
-        if self._is_endless and not is_told and self._grows_to_look():
-            return
+        if self._is_endless and self._is_short():
+            is_told = self._is_followed() if end is None else end < len(self._buffer)
+            if not is_told and self._grow():
+                return
         yield self._rest(error) if end is None else self._broken(error, end)
 
     def _many_records(self) -> bytes | None:
@@ -317,6 +319,8 @@ class JSONStream:
         """Return where the brackets are balanced that open here, None if they are not soon."""
         if self._tolerance.left <= 0:
             return None
+        if self._is_endless and self._buffer[self._at] not in b'{["':
+            return None  # a text, of any number of lines: not to be searched from each of them
         last = min(self._at + MAX_TOLERANT_BYTES, len(self._buffer))
         depth = marks = 0
         end = None
@@ -333,19 +337,27 @@ class JSONStream:
         self._tolerance.spend(marks, (end or last) - self._at)
         return end
 
-    def _grows_to_look(self) -> bool:
-        """Read more to find the end of what msgspec refuses; return whether that may help."""
-        return len(self._buffer) - self._at < MAX_TOLERANT_BYTES and self._grow()
+    def _is_short(self) -> bool:
+        """Return whether the end of what msgspec refuses may lie in what is still to be read."""
+        return len(self._buffer) - self._at < MAX_TOLERANT_BYTES
 
     def _is_followed(self) -> bool:
         """Return whether a later line is a document of its own.
 
         Then what begins here and has no end is a broken line, and not a document over many lines:
-        within those, what begins a line is nearly always indented, or has a comma behind it.
+        within those, what begins a line is nearly always indented, or has a comma behind it. What
+        is no object, list or string is never over many lines.
         """
-        last = min(self._at + MAX_TOLERANT_BYTES, len(self._buffer))
-        lines = _OBJECT_LINE.finditer(self._buffer, self._at, last)
-        return any(_is_json(line[1]) for line in lines)
+        if self._tolerance.left <= 0 or self._buffer[self._at] not in b'{["':
+            return True
+        marks, end, is_found = 0, len(self._buffer), False
+        for line in _OBJECT_LINE.finditer(self._buffer, self._at):
+            marks += 1
+            if _is_json(line[1]):
+                end, is_found = line.end(), True
+                break
+        self._tolerance.spend(marks, end - self._at)
+        return is_found
 
     def _is_log_file(self) -> bool:
         return LOG_FILE.match(self._buffer, self._at) is not None

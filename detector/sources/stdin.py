@@ -109,9 +109,9 @@ class _StoppedError(Exception):
 class _Batch:
     """Documents that are handed on together, line by line.
 
-    What bounds the work on a payload bounds that on each batch, rather than on all of the pipe: its
-    tolerance is filled again, and of lines that are broken it has fewer than a payload may have,
-    so that the good ones among them are read.
+    What bounds the work on a payload bounds that on so much of the pipe, rather than on all of it:
+    the tolerance is filled again by what is handed on. Of broken lines a batch has fewer than a
+    payload may have, so that the good ones among them are read.
     """
 
     def __init__(self, hand_on: HandOn, tolerance: Tolerance) -> None:
@@ -132,9 +132,10 @@ class _Batch:
 
     def flush(self) -> None:
         if self._documents:
+            more = self._size * MAX_TOLERATED // DELIVERY_BYTES
+            self._tolerance.left = min(self._tolerance.left + more, MAX_TOLERATED)
             documents, self._documents = self._documents, []
             self._size = self._faults = 0
-            self._tolerance.left = MAX_TOLERATED
             self._hand_on(b"\n".join(documents))
 
 

@@ -162,9 +162,34 @@ async def test_a_log_file_that_ends_among_its_records_is_told(pipe: Pipe) -> Non
         assert error.reason == "truncated"
 
 
+async def test_lines_that_are_no_documents_cost_no_search_from_each_of_them(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = 0
+
+    def spent(self: Tolerance, marks: int, size: int) -> None:
+        nonlocal looked
+        looked += size
+        self.left -= marks
+
+    monkeypatch.setattr(Tolerance, "spend", spent)
+    reader = reading(max_bytes=100_000)
+    lines = b"Sep 16 12:00:00 host: a text\n" * 1000
+    async with reader.running():
+        pipe.write(lines)
+        pipe.end()
+        left = 1000
+        while left:
+            found = await body(reader)
+            assert isinstance(found, bytes)
+            left -= len(found.splitlines())
+    assert looked < 2 * len(lines)
+
+
 async def test_what_refused_documents_may_cost_is_for_each_delivery(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("detector.sources.stdin.DELIVERY_BYTES", 20)
     monkeypatch.setattr("detector.sources.stdin.MAX_TOLERATED", 50)
     monkeypatch.setattr("detector.sources.stdin.Tolerance", partial(Tolerance, 50))
     reader = reading(max_bytes=100_000)
