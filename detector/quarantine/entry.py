@@ -2,7 +2,8 @@
 
 Nothing of the name is chosen by whoever wrote the payload. It is the time, so that names sort by
 age, and a digest of where the entry comes from and what it holds: the same entry of the same moment
-always has the same name.
+always has the same name. By the digest alone a place tells what it has already: a message that is
+received five times must not become five entries.
 """
 
 from __future__ import annotations
@@ -71,6 +72,11 @@ def id_of_name(name: str) -> str | None:
     """Return the id of the entry that a file's name is that of, None of other files."""
     stem = name.removesuffix(SUFFIX)
     return stem if stem != name and is_id(stem) else None
+
+
+def digest_of(entry_id: str) -> str:
+    """Return what the ids of the same entry have in common, whenever it was kept."""
+    return entry_id[-_DIGITS:]
 
 
 def kept_at_of(entry_id: str) -> float:

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from detector.errors import QuarantineError
-from detector.quarantine.entry import MAX_HEAD_BYTES, SUFFIX, State, id_of_name, kept_at_of
+from detector.quarantine.entry import (
+    MAX_HEAD_BYTES,
+    SUFFIX,
+    State,
+    digest_of,
+    id_of_name,
+    kept_at_of,
+)
 from detector.quarantine.store import MAX_DOCUMENT_BYTES, REPLAY, EntryGoneError, Listed, Usage
 
 T = TypeVar("T")
@@ -92,12 +99,14 @@ class FolderQuarantine:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Now, as the command line may be another user's: what it made the service could not read.
         self._folder_of("replaying").mkdir(mode=0o700, exist_ok=True)
+        wanted = set(map(digest_of, documents))
+        # Looked for in the folder each time: what is there changes by the command line too.
+        known = {digest for digest in _digests(self._folder) if digest in wanted}
         new = []
         for entry_id, document in documents.items():
-            path = self._path(entry_id, "kept")
-            if not path.exists():  # else a crash came before anybody knew of it
+            if digest_of(entry_id) not in known:
+                _write(self._path(entry_id, "kept"), document)
                 new.append(_on_disk(len(document)))
-            _write(path, document)
         _sync(self._folder)
         if self._usage is not None:
             usage = self._usage
@@ -167,6 +176,15 @@ def _entries(folder: Path, state: State) -> Iterator[Listed]:
                 continue
             with suppress(FileNotFoundError):  # moved or dropped since
                 yield Listed(entry_id, entry.stat(follow_symlinks=False).st_size, state)
+
+
+def _digests(folder: Path) -> Iterator[str]:
+    """Yield the digests of the entries in a folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            entry_id = id_of_name(entry.name)
+            if entry_id is not None and entry.is_file(follow_symlinks=False):
+                yield digest_of(entry_id)
 
 
 def _write(path: Path, document: bytes) -> None:

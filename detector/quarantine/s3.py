@@ -7,6 +7,7 @@ Reference, "PutObject", "ListObjectsV2", "CopyObject".
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -17,11 +18,16 @@ from botocore.exceptions import ClientError
 
 from detector.aws import AWSCallError, describe, error_code
 from detector.errors import QuarantineError
-from detector.quarantine.entry import MAX_HEAD_BYTES, SUFFIX, State, id_of_name
+from detector.quarantine.entry import MAX_HEAD_BYTES, SUFFIX, State, digest_of, id_of_name
 from detector.quarantine.store import MAX_DOCUMENT_BYTES, REPLAY, EntryGoneError, Listed, Usage
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+
+MAX_KNOWN = 10_000
+"""Entries that are remembered as put there, so that one that comes again is not put there twice:
+some 3 MB. To look for it in a list would take a request for every thousand entries of the bucket;
+a message comes again within hours, and a restart in between costs one more copy."""
 
 _GONE = frozenset({"NoSuchKey", "404"})
 
@@ -45,31 +51,54 @@ class S3Quarantine:
         self._client: S3Client | None = None
         self._opening = asyncio.Lock()
         self._written = Usage(0, 0)
+        self._known: OrderedDict[str, str] = OrderedDict()
+        """Ids by their digests, those last put there at the end."""
 
     async def make_room(self, size: int, now: float) -> Usage:  # noqa: ARG002 - nothing to do
         """Return what this process has written: of the rest only a list would tell."""
         return self._written
 
     async def keep(self, documents: Mapping[str, bytes]) -> None:
-        """Put documents there, all at a time."""
+        """Put documents there, all at a time, but for those that are there already."""
         client = await self._opened()
 
         async def put(entry_id: str, document: bytes) -> None:
+            if await self._is_kept(client, digest_of(entry_id)):
+                return
             await client.put_object(
                 Bucket=self._bucket,
                 Key=self._key(entry_id, "kept"),
                 Body=document,
                 ContentType="application/json",
             )
+            self._remember(entry_id)
+            # At once: should another one fail, this one is not put again.
+            written = self._written
+            self._written = Usage(written.entries + 1, written.bytes + len(document))
 
         with self._calling():
             async with asyncio.TaskGroup() as group:
                 for entry_id, document in documents.items():
                     group.create_task(put(entry_id, document))
-        self._written = Usage(
-            self._written.entries + len(documents),
-            self._written.bytes + sum(map(len, documents.values())),
-        )
+
+    async def _is_kept(self, client: S3Client, digest: str) -> bool:
+        """Return whether an entry put there before was neither moved nor dropped since."""
+        entry_id = self._known.get(digest)
+        if entry_id is None:
+            return False
+        try:
+            await client.head_object(Bucket=self._bucket, Key=self._key(entry_id, "kept"))
+        except ClientError as error:
+            if error_code(error) not in _GONE:
+                raise
+            return False
+        return True
+
+    def _remember(self, entry_id: str) -> None:
+        self._known[digest_of(entry_id)] = entry_id
+        self._known.move_to_end(digest_of(entry_id))
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
 
     async def listed(self, state: State) -> list[Listed]:
         """Return the entries, oldest first, as S3 lists keys in the order of their bytes."""

@@ -61,7 +61,11 @@ class QuarantineStore(Protocol):
         ...
 
     async def keep(self, documents: Mapping[str, bytes]) -> None:
-        """Keep documents, by their ids; they are durable on return."""
+        """Keep documents, by their ids; they are durable on return.
+
+        What is kept already, and waits neither for a replay nor is dropped, stays as it is: of the
+        same source, origin and body there is one entry, however often it is delivered.
+        """
         ...
 
     async def listed(self, state: State) -> list[Listed]:

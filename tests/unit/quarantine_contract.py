@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -13,10 +14,10 @@ from detector.state.store import Quarantined
 from tests.records import NOON
 
 
-def made(number: int, size: int = 10) -> Entry:
-    """Return an entry; a later number is a later one."""
-    item = Quarantined("logs", f"{number}.json", None, "truncated", b"x" * size, kept_at=number)
-    return entry_of(item)
+def made(number: int, size: int = 10, kept_at: float | None = None) -> Entry:
+    """Return an entry; a later number is a later one, unless it says when it was kept."""
+    item = Quarantined("logs", f"{number}.json", None, "truncated", b"x" * size)
+    return entry_of(replace(item, kept_at=number if kept_at is None else kept_at))
 
 
 def documents(*entries: Entry) -> dict[str, bytes]:
@@ -63,6 +64,30 @@ class QuarantineContract:
         for _ in range(2):
             await place.keep(documents(made(1), made(2)))
         assert len(await place.listed("kept")) == 2
+
+    async def test_what_comes_again_later_is_one_entry_until_that_is_moved_or_dropped(
+        self, place: QuarantineStore
+    ) -> None:
+        for later in (0, 60, 120):
+            await place.keep(documents(made(1, kept_at=NOON + later), made(2, kept_at=NOON)))
+        first = made(1, kept_at=NOON)
+        assert sorted(ids(await place.listed("kept"))) == sorted(
+            ids([first, made(2, kept_at=NOON)])
+        )
+        assert (await place.make_room(0, NOON)).entries == 2
+        (item,) = [item for item in await place.listed("kept") if item.id == first.id]
+        assert read_entry(await place.read(item)) == first
+        await place.request_replay(item)
+        # What is replayed and refused again is back before the entry in `replay` is deleted.
+        again = made(1, kept_at=NOON + 180)
+        await place.keep(documents(again))
+        assert again.id in ids(await place.listed("kept"))
+        (moved,) = await place.listed("replaying")
+        await place.drop(moved)
+        for item in await place.listed("kept"):
+            await place.drop(item)
+        await place.keep(documents(made(1, kept_at=NOON + 240)))
+        assert ids(await place.listed("kept")) == ids([made(1, kept_at=NOON + 240)])
 
     async def test_a_replay_that_is_asked_for_moves_the_entry_and_may_be_asked_for_twice(
         self, place: QuarantineStore
