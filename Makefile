@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench faults fuzz servers requirements clean
+.PHONY: help run test check format bench faults soak fuzz servers requirements clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,16 +35,22 @@ format: $(VENV)/dev.stamp  ## bring the code into its format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp  ## measure a replay, rules, a storm of matches, Firehose and a stream, against floors
+bench: $(VENV)/dev.stamp  ## measure a replay, rules, a storm, and each way in, against floors
 	@$(BIN)/python -m benchmarks.replay
 	@$(BIN)/python -m benchmarks.matching
 	@$(BIN)/python -m benchmarks.storm --events 100000
 	@$(BIN)/python -m benchmarks.storm --events 100000 --groups 1
 	@$(BIN)/python -m benchmarks.firehose
 	@$(BIN)/python -m benchmarks.kinesis
+	@$(BIN)/python -m benchmarks.s3
 
 faults: $(VENV)/dev.stamp  ## kill the service hundreds of times: the long form of the fault tests
 	@DETECTOR_KILLS=$${DETECTOR_KILLS:-200} $(BIN)/python -m pytest tests/faults -m faults $(PYTEST_ARGS)
+
+soak: $(VENV)/dev.stamp  ## the long forms of other tests: a flood for five minutes, thirty reshardings, real expiry
+	@DETECTOR_SOAK_SECONDS=$${DETECTOR_SOAK_SECONDS:-300} DETECTOR_RESHARDS=$${DETECTOR_RESHARDS:-30} \
+	  DETECTOR_ITERATOR_EXPIRY=1 $(BIN)/python -m pytest -s tests/integration/test_back_pressure.py \
+	  tests/integration/test_kinesis.py $(PYTEST_ARGS)
 
 # atheris has wheels for few platforms, so that it is no requirement.
 FUZZ_SECONDS ?= 60
