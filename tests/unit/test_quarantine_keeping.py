@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.envelopes.payload import Limits
 from detector.errors import PayloadError
 from detector.matching import Rejection
 from detector.pipeline import Pipeline, Settings
@@ -18,6 +19,7 @@ from detector.rules.ruleset import RuleSet
 from detector.sources.delivery import Delivery, Payload
 from detector.state.sqlite import SQLiteStore
 from detector.state.store import Quarantined
+from tests.matched import all_matches
 from tests.records import NOON, delivery, delivery_of, log_file, record
 from tests.rules import iam_rule
 
@@ -184,12 +186,14 @@ _bodies = st.binary(max_size=20) | _junk.map(lambda records: log_file(*records))
 def test_nothing_that_is_rejected_is_lost(bodies: list[bytes], has_redrive: bool) -> None:
     with SQLiteStore.in_memory() as store:
         pipeline = process(store)
-        item = replace(delivery_of(*bodies), has_redrive=has_redrive)
-        (outcome,) = pipeline.process([item], NOON).deliveries
-        found = {(kept.origin, kept.index, kept.reason): kept for kept in store.quarantined()}
+        made = replace(delivery_of(*bodies), has_redrive=has_redrive)
+        (outcome,) = pipeline.process([made], NOON).deliveries
+        found = {(kept.origin, kept.index): kept for kept in store.quarantined()}
+        # A payload that is rejected as a whole for two reasons is kept once.
         rejected = {
-            (item.origin, item.index, item.reason): item
-            for item in outcome.rejections
+            (item.origin, item.index): item
+            for payload in made.payloads
+            for item in all_matches(payload, pipeline.rules, Limits()).rejections
             if item.index is not None or not has_redrive
         }
         assert found.keys() == rejected.keys()
@@ -197,4 +201,4 @@ def test_nothing_that_is_rejected_is_lost(bodies: list[bytes], has_redrive: bool
             whole = bodies[int(kept.origin.removeprefix("memory:"))]
             assert kept.body == (whole if kept.index is None else rejected[place].body)
             assert kept.is_complete
-        assert outcome.quarantined.total() == len(found)
+        assert outcome.quarantined.total() >= len(found)

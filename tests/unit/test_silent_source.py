@@ -16,7 +16,6 @@ from detector.config import (
     StdoutSinkConfig,
 )
 from detector.envelopes.log_file import Trail
-from detector.matching import Rejection
 from detector.pipeline import Processed
 from detector.silent_source import KEY, TOUCH_SECONDS, SilentSources
 from detector.state.sqlite import SQLiteStore
@@ -28,7 +27,7 @@ A = Trail("111122223333", "us-east-1")
 B = Trail("444455556666", "us-east-1")
 AFTER = 3600.0
 EXPECTED = (ExpectedTrail(account=A.account, region=A.region),)
-DAMAGED = Rejection("a.json", None, "truncated", "cut off")
+DAMAGED = "truncated"
 
 
 class Clock:
@@ -181,10 +180,10 @@ async def test_before_an_end_the_latest_news_are_written(store: SQLiteStore, clo
 
 async def test_what_cannot_be_read_is_not_heard(store: SQLiteStore, clock: Clock) -> None:
     running = Running(store, clock)
-    running.silent.heard(Processed(rejections=[DAMAGED]), clock.now)
+    running.silent.heard(Processed(whole_rejections={DAMAGED}), clock.now)
     await running.silent.keep()
     assert running.kept() is None
-    running.silent.heard(Processed(rejections=[DAMAGED], trails={A}), clock.now)
+    running.silent.heard(Processed(whole_rejections={DAMAGED}, trails={A}), clock.now)
     await running.silent.keep()
     assert running.kept() is not None
 
