@@ -10,8 +10,10 @@ import msgspec
 from detector import lenient_json
 from detector.cli.shared import WrongCall
 from detector.envelopes.compression import inflate
-from detector.envelopes.payload import MAX_INFLATED_BYTES
 from detector.errors import PayloadError
+
+MAX_INPUT_BYTES = 128 << 20
+"""What is read and inflated of an input, and held as a whole: more is for a replay."""
 
 STANDARD_INPUT = Path("-")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -29,7 +31,7 @@ def read_messages(path: Path) -> list[str]:
     name = "standard input" if path == STANDARD_INPUT else str(path)
     try:
         body = _read(path)
-        return messages_in(bytes(inflate(body, max_bytes=MAX_INFLATED_BYTES))) if body else []
+        return messages_in(bytes(inflate(body, max_bytes=MAX_INPUT_BYTES))) if body else []
     except OSError as error:
         raise WrongCall(f"{name} cannot be read: {error.strerror}") from error
     except PayloadError as error:
@@ -71,9 +73,9 @@ def _is_json(line: bytes) -> bool:
 
 def _read(path: Path) -> bytes:
     if path == STANDARD_INPUT:
-        return sys.stdin.buffer.read(MAX_INFLATED_BYTES + 1)
+        return sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
     with path.open("rb") as file:
-        return file.read(MAX_INFLATED_BYTES + 1)
+        return file.read(MAX_INPUT_BYTES + 1)
 
 
 def _message(raw: msgspec.Raw) -> str:

@@ -84,7 +84,8 @@ def open_payload(body: bytes | Path, limits: Limits) -> Iterator[Content]:
     if document is not None and LOG_FILE.match(document) and _S3_RECORD not in document:
         yield _log_file(document, limits)
     else:
-        yield from _Opening(limits).open(BytesIO(body))
+        # What is inflated already is not inflated a second time.
+        yield from _Opening(limits).open(BytesIO(body if document is None else document))
 
 
 def reopen_log_file(log_file: LogFile, limits: Limits) -> Iterator[Content]:
