@@ -17,14 +17,12 @@ from typing import Literal
 import structlog
 import uvloop
 
+from detector.alerts.story import Reading
 from detector.alerts.text import clean
 from detector.clock import SteadyClock
 from detector.config import (
     Config,
-    SinkConfig,
-    SNSSinkConfig,
     SourceConfig,
-    StdoutSinkConfig,
 )
 from detector.config_source import ConfigFile, log_config_reload
 from detector.counting.context import Told
@@ -36,11 +34,10 @@ from detector.quarantine.entry import QUARANTINE
 from detector.quarantine.running import Quarantine
 from detector.rule_source import RuleSource, RulesRead, Settling, all_rules, log_reload, reload
 from detector.silent_source import SilentSources
+from detector.sinks.egress import Egress
+from detector.sinks.making import make_sink
 from detector.sinks.outbox import OutboxWorker
-from detector.sinks.sink import Sink
-from detector.sinks.sns import SNSSink
-from detector.sinks.stdout import StdoutSink
-from detector.sinks.webhook import WebhookSink
+from detector.sinks.sink import SinkContext
 from detector.sources.budget import Budget
 from detector.sources.delivery import Delivery
 from detector.sources.making import make_source
@@ -101,7 +98,7 @@ class _Service:
         self._sources = [self._supervised(item) for item in config.sources]
         self._outboxes = [
             OutboxWorker(
-                _sink(item),
+                make_sink(item, self._sink_context(item.name)),
                 self._state,
                 self._metrics,
                 update_interval=config.alerts.update_interval_seconds,
@@ -351,6 +348,14 @@ class _Service:
         source.pause(config.paused)
         return source
 
+    def _sink_context(self, name: str) -> SinkContext:
+        return SinkContext(
+            reading=_reading(self._config),
+            egress=Egress(self._config.egress.allow),
+            now=self._clock.now,
+            spool=Path(f"{self._config.state.path}.sinks") / name,
+        )
+
     async def _outcome_of_sources(self) -> Literal["failure", "end"]:
         """Return when nothing can come in any more: each source has failed or is at its end."""
         while True:
@@ -381,12 +386,8 @@ def _log_rejections(source: str, processed: Processed) -> None:
         log.warning("more rejected", source=source, rejected=rejected)
 
 
-def _sink(config: SinkConfig) -> Sink:
-    if isinstance(config, StdoutSinkConfig):
-        return StdoutSink(config)
-    if isinstance(config, SNSSinkConfig):
-        return SNSSink(config)
-    return WebhookSink(config)
+def _reading(config: Config) -> Reading:
+    return Reading(config.alerts.account_names, config.alerts.siem_link)
 
 
 def _settings(config: Config) -> Settings:

@@ -43,7 +43,7 @@ class Service:
         piped: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        config = {"telemetry": {"port": 0}, **config}
+        config = {"telemetry": {"port": 0}, "egress": {"allow": ["127.0.0.0/8"]}, **config}
         path = folder / "detector.yaml"
         path.write_text(yaml.safe_dump(config))
         self._out = folder / "out.jsonl"

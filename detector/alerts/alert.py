@@ -70,6 +70,40 @@ class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
     end: str
 
 
+class DigestEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What a digest says of one rule: how many of its alerts it tells, and of how many events.
+
+    `accounts` and `actors` are sorted and bounded.
+    """
+
+    rule_id: str
+    title: str
+    level: Level
+    raised: int
+    updated: int
+    resolved: int
+    events: int
+    accounts: list[str]
+    actors: list[str]
+
+
+class Digest(msgspec.Struct, frozen=True, kw_only=True):
+    """The notifications that one message stands for: they belong together, or are too many.
+
+    `notifications` counts them all. `entries` are by rule, the highest level first and then the
+    most alerts; those of further rules are only in the numbers. `alert_ids` are the first of them.
+    """
+
+    notifications: int
+    raised: int
+    updated: int
+    resolved: int
+    events: int
+    entries: list[DigestEntry]
+    more_rules: int = 0
+    alert_ids: list[str] = []
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One rule, one group, one window.
 
@@ -83,6 +117,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     state: AlertState = "open"
     rule_id: str
+    rule_name: str = ""
+    """The rule's short name, where its file gives one."""
     title: str
     status: Status
     """`stable`; or `test` or `experimental`: the rule is staged, and its alerts are not sent."""
@@ -122,6 +158,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     runbook: str
     evidence: list[Mapping[str, Any]]
+    digest: Digest | None = None
+    """Where it stands for other alerts, in place of a message for each."""
+    test: bool = False
+    """Whether somebody only wants to see that it arrives."""
 
 
 def alert_id(key: WindowKey) -> str:
@@ -248,6 +288,7 @@ def _alert(
         id=identity,
         revision=0,
         rule_id=rule.id,
+        rule_name=rule.file.name,
         title=rule.file.title,
         status=rule.file.status,
         level=rule.file.level,

@@ -28,6 +28,13 @@ def alert_text(alert: Alert, kind: NotificationKind = "raised") -> str:
     Names chosen by whoever called AWS are stripped of control characters, so that none of them can
     move a terminal's cursor or write a line of its own.
     """
+    title = f"[{alert.level.upper()}] {clean(alert.title)}{news_of(alert, kind)}"
+    rows = alert_rows(alert)
+    return "\n".join([title, *(f"  {name:<8} {value}" for name, value in rows if value)])
+
+
+def news_of(alert: Alert, kind: NotificationKind) -> str:
+    """Return what is to be said of an alert behind its title."""
     news = _NEWS[kind]
     if alert.state == "withdrawn":
         news = " (withdrawn: later events have undone it)"
@@ -35,6 +42,11 @@ def alert_text(alert: Alert, kind: NotificationKind = "raised") -> str:
         news += f" (staged: {alert.status})"
     if alert.overflow:
         news += " (all groups beyond the limit)"
+    return news
+
+
+def alert_rows(alert: Alert) -> list[tuple[str, str]]:
+    """Return what there is to know of an alert, line by line; a value may be empty."""
     late = ", late" if alert.late else ""
     group = ", ".join(f"{key} {value}" for key, value in alert.group.items())
     window = f"{alert.window.start} to {alert.window.end}"
@@ -42,7 +54,7 @@ def alert_text(alert: Alert, kind: NotificationKind = "raised") -> str:
     if alert.count:  # else nothing has happened, and that is what it is about
         what = f"{alert.count} x {_listed(alert.event_names)}"
         events = f"{alert.first_event_time} to {alert.last_event_time}"
-    rows = [
+    return [
         ("what", what),
         ("who", _listed(alert.actors)),
         ("from", _listed(alert.source_ips)),
@@ -55,8 +67,6 @@ def alert_text(alert: Alert, kind: NotificationKind = "raised") -> str:
         ("runbook", clean(alert.runbook)),
         ("alert", alert.id),
     ]
-    title = f"[{alert.level.upper()}] {clean(alert.title)}{news}"
-    return "\n".join([title, *(f"  {name:<8} {value}" for name, value in rows if value)])
 
 
 def alert_line(alert: Alert) -> str:

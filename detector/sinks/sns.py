@@ -17,7 +17,7 @@ from detector.alerts.text import NotificationKind, alert_json, clean
 from detector.aws import AWSCallError, describe, is_permanent
 from detector.config import SNSSinkConfig
 from detector.errors import SinkError
-from detector.sinks.sink import Answer, Delivered, Permanent, Retry, message_id
+from detector.sinks.sink import Answer, Delivered, Permanent, Retry, SinkContext, message_id
 from detector.state.store import Notification
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ MAX_SUBJECT_CHARACTERS = 99
 class SNSSink:
     """A `Sink` that publishes to a topic."""
 
-    def __init__(self, config: SNSSinkConfig) -> None:
+    concurrency = 8
+
+    def __init__(self, config: SNSSinkConfig, context: SinkContext) -> None:
+        del context
         self.name = config.name
         self._config = config
         self._clients = AsyncExitStack()

@@ -7,14 +7,17 @@ import sys
 from detector.alerts.text import alert_json, alert_text
 from detector.config import StdoutSinkConfig
 from detector.errors import SinkError
-from detector.sinks.sink import Answer, Delivered
+from detector.sinks.sink import Answer, Delivered, SinkContext
 from detector.state.store import Notification
 
 
 class StdoutSink:
     """A `Sink` that prints."""
 
-    def __init__(self, config: StdoutSinkConfig) -> None:
+    concurrency = 1
+
+    def __init__(self, config: StdoutSinkConfig, context: SinkContext) -> None:
+        del context
         self.name = config.name
         self._as_text = config.format == "text" or (config.format == "auto" and sys.stdout.isatty())
 

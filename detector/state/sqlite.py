@@ -202,7 +202,7 @@ class SQLiteStore:
     def due(self, sink: str, now: float, limit: int) -> list[Notification]:
         """Return notifications that are due, the longest due first."""
         rows = self._rows(
-            "SELECT body, revision, alerts.state, pages, attempts, delivered_at IS NOT NULL"
+            "SELECT body, revision, alerts.state, pages, attempts, made_at"
             " FROM outbox JOIN alerts ON alerts.id = alert_id"
             " JOIN alert_bodies ON alert_bodies.id = alert_id"
             " WHERE sink = ? AND outbox.state = 'pending' AND due_at <= ?"
@@ -216,9 +216,9 @@ class SQLiteStore:
                 alert_of((body, revision, state), self._path),
                 kind_of(state, pages),
                 attempts,
-                bool(is_update),
+                made_at,
             )
-            for body, revision, state, pages, attempts, is_update in rows
+            for body, revision, state, pages, attempts, made_at in rows
         ]
 
     def next_due(self, sink: str) -> float | None:

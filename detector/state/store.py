@@ -80,14 +80,14 @@ class Seen(enum.Enum):
 class Notification:
     """An alert on its way to one sink.
 
-    `attempts` counts the failed ones since the last delivery; `is_update` says that the sink has
-    taken an earlier revision.
+    `attempts` counts the failed ones since the last delivery; `made_at` is when it was put into the
+    outbox, in seconds.
     """
 
     alert: Alert
     kind: NotificationKind = "raised"
     attempts: int = 0
-    is_update: bool = False
+    made_at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,7 +268,7 @@ class StoreContract:
     def test_a_new_alert_is_due_at_once_for_each_sink(self, store: Store) -> None:
         save(store, ALERT, 100, "s", "t")
         assert due(store, 99.9) == []
-        assert only_due(store, 100) == Notification(saved(ALERT), "raised", 0, is_update=False)
+        assert only_due(store, 100) == Notification(saved(ALERT), "raised", 0)
         assert only_due(store, 100, "t") == Notification(saved(ALERT))
         assert due(store, 100, "other") == []
         assert store.next_due("s") == 100
@@ -298,7 +298,7 @@ class StoreContract:
         save(store, ALERT, 120, "s", pages=False)
         assert due(store, 159) == []
         assert store.next_due("s") == 160
-        assert only_due(store, 160) == Notification(saved(ALERT, 3), "updated", is_update=True)
+        assert only_due(store, 160) == Notification(saved(ALERT, 3), "updated")
 
     def test_an_update_after_its_interval_is_due_at_once(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
@@ -328,7 +328,7 @@ class StoreContract:
         store.delivered("s", only_due(store, 100), 100, 60)
         revise(store, 101)
         revise(store, 102, pages=True)
-        assert only_due(store, 102) == Notification(saved(ALERT, 3), "raised", is_update=True)
+        assert only_due(store, 102) == Notification(saved(ALERT, 3), "raised")
         revise(store, 103)
         assert only_due(store, 103).kind == "raised"
         store.delivered("s", only_due(store, 103), 104, 60)
@@ -367,7 +367,7 @@ class StoreContract:
         revise(store, 110, "resolved", count=5)
         assert store.counts([ALERT.id, "unknown"]) == 5
         ended = msgspec.structs.replace(saved(ALERT, 2), state="resolved")
-        assert only_due(store, 110) == Notification(ended, "resolved", is_update=True)
+        assert only_due(store, 110) == Notification(ended, "resolved")
         store.delivered("s", only_due(store, 110), 111, 60)
         assert due(store, 10_000) == []
         assert store.alerts() == [ended]
@@ -490,7 +490,7 @@ class StoreContract:
         store.retry_later("s", only_due(store, 100), 107, "503")
         store.delivered("s", only_due(store, 107), 107, 60)
         revise(store, 200)
-        assert only_due(store, 200) == Notification(saved(ALERT, 2), "updated", 0, is_update=True)
+        assert only_due(store, 200) == Notification(saved(ALERT, 2), "updated", 0)
 
     def test_a_dead_letter_is_kept_and_sent_again_only_when_revived(self, store: Store) -> None:
         save(store, ALERT, 100, "s")

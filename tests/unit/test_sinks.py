@@ -12,17 +12,20 @@ from aiohttp import web
 from detector.alerts.alert import Alert
 from detector.config import SNSSinkConfig, StdoutSinkConfig, WebhookSinkConfig
 from detector.errors import SinkError
+from detector.sinks.http import MAX_RETRY_AFTER_SECONDS, retry_after_seconds
 from detector.sinks.outbox import OutboxWorker
 from detector.sinks.sink import Answer, Delivered, Permanent, Retry
 from detector.sinks.sns import MAX_MESSAGE_BYTES, SNSSink, fitting_message
 from detector.sinks.stdout import StdoutSink
-from detector.sinks.webhook import MAX_RETRY_AFTER_SECONDS, WebhookSink, retry_after_seconds
 from detector.state.sqlite import SQLiteStore
 from detector.state.store import Notification
 from detector.state.worker import StateWorker
 from detector.telemetry.metrics import Metrics
 from tests.alerts import alert
+from tests.sinks import answers, sink_context
 from tests.waiting import until
+
+TOPIC = "arn:aws:sns:us-east-1:111122223333:t"
 
 
 @asynccontextmanager
@@ -51,12 +54,8 @@ async def receiver(
 
 async def post(url: str, made: Alert | None = None, **settings: object) -> Answer:
     config = WebhookSinkConfig(name="hook", url=url, **settings)  # type: ignore[arg-type]
-    sink = WebhookSink(config)
-    await sink.open()
-    try:
-        return await sink.send(Notification(made or alert()))
-    finally:
-        await sink.close()
+    (answer,) = await answers(config, Notification(made or alert()))
+    return answer
 
 
 async def test_a_webhook_gets_the_alert_as_json_with_an_id_that_marks_repetitions() -> None:
@@ -138,7 +137,7 @@ async def test_a_receiver_that_is_away_or_silent_is_tried_again_and_its_url_kept
 async def test_standard_output_gets_json_lines_or_text(capsys: pytest.CaptureFixture[str]) -> None:
     made = alert()
     for format_ in ("auto", "json", "text"):
-        sink = StdoutSink(StdoutSinkConfig(name="stdout", format=format_))
+        sink = StdoutSink(StdoutSinkConfig(name="stdout", format=format_), sink_context())
         await sink.open()
         assert await sink.send(Notification(made)) == Delivered()
         await sink.close()
@@ -155,7 +154,7 @@ async def test_standard_output_that_nobody_reads_is_a_failure_for_good(
         raise BrokenPipeError(32, "Broken pipe")
 
     monkeypatch.setattr("builtins.print", broken)
-    sink = StdoutSink(StdoutSinkConfig(name="stdout", format="json"))
+    sink = StdoutSink(StdoutSinkConfig(name="stdout", format="json"), sink_context())
     with pytest.raises(SinkError, match="standard output cannot be written: Broken pipe"):
         await sink.send(Notification(alert()))
 
@@ -172,9 +171,9 @@ def test_a_message_loses_evidence_before_it_is_too_long_for_sns() -> None:
 
 def test_a_publication_can_be_filtered_and_its_subject_is_plain() -> None:
     made = msgspec.structs.replace(alert(), title="Line\nbreak " + "x" * 200)
-    request = SNSSink(SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:r:1:t"))._request(
-        Notification(made, "updated")
-    )
+    request = SNSSink(
+        SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:us-east-1:111122223333:t"), sink_context()
+    )._request(Notification(made, "updated"))
     assert request["Subject"].startswith("[MEDIUM] Line break x")
     assert len(request["Subject"]) == 99
     attributes = {key: item["StringValue"] for key, item in request["MessageAttributes"].items()}
@@ -188,7 +187,10 @@ def test_a_publication_can_be_filtered_and_its_subject_is_plain() -> None:
 
 
 def test_a_fifo_topic_gets_what_it_needs_to_drop_repetitions() -> None:
-    sink = SNSSink(SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:r:1:t.fifo"))
+    sink = SNSSink(
+        SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:us-east-1:111122223333:t.fifo"),
+        sink_context(),
+    )
     request = sink._request(Notification(alert()))
     assert request["MessageGroupId"] == alert().rule_id
     assert request["MessageDeduplicationId"] == f"{alert().id}.0.raised"
@@ -198,6 +200,7 @@ class ScriptedSink:
     """A sink that gives answers from a list and keeps what it was sent."""
 
     name = "s"
+    concurrency = 1
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
