@@ -16,6 +16,7 @@ _NOT_GLOBAL_YET = tuple(
     map(
         ipaddress.ip_network,
         (
+            "::/96",  # IPv4 within IPv6, as was once written
             "64:ff9b::/96",  # NAT64: stands for an IPv4 address, whatever that is
             "64:ff9b:1::/48",
             "2002::/16",  # 6to4, in the same way
