@@ -40,6 +40,7 @@ from isal import igzip
 
 from benchmarks.logset import log_files
 from benchmarks.measure import in_turns
+from detector.alerts.routing import Router
 from detector.config import KinesisSourceConfig
 from detector.pipeline import Pipeline, Settings
 from detector.rules.loader import shipped_rules
@@ -267,7 +268,7 @@ async def through_the_pipeline(address: str, load: Load, rules: RuleSet) -> None
         tempfile.TemporaryDirectory() as folder,
         SQLiteStore.open(Path(folder) / "state.sqlite3") as store,
     ):
-        pipeline = Pipeline(rules, store, Settings(sinks=["stdout"]))
+        pipeline = Pipeline(rules, store, Settings(routing=Router.to("stdout")))
         state = StateWorker(store)
         events = 0
 

@@ -33,6 +33,7 @@ from isal import igzip
 
 from benchmarks.logset import log_files
 from benchmarks.measure import in_turns
+from detector.alerts.routing import Router
 from detector.config import BucketConfig, S3SQSSourceConfig
 from detector.counting.context import Settings
 from detector.pipeline import Pipeline
@@ -150,7 +151,7 @@ async def take_all(
     deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
     received = 0
     with tempfile.TemporaryDirectory() as folder, SQLiteStore.open(Path(folder) / "s") as store:
-        pipeline = Pipeline(rules, store, Settings(sinks=["stdout"]))
+        pipeline = Pipeline(rules, store, Settings(routing=Router.to("stdout")))
 
         async def work() -> None:
             nonlocal received

@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 from isal import igzip
 
+from detector.alerts.routing import Router
 from detector.counting.context import Settings
 from detector.envelopes.payload import Limits
 from detector.matching import match_payload
@@ -127,7 +128,7 @@ def main() -> None:
     rules = RuleSet.load(RULE)
     (rule,) = rules.rules.values()
     assert isinstance(rule, Rule)
-    settings = Settings(sinks=["a", "b"])
+    settings = Settings(routing=Router.to("a", "b"))
     with (
         tempfile.TemporaryDirectory(dir=arguments.folder) as folder,
         SQLiteStore.open(Path(folder) / "state.sqlite3") as store,

@@ -35,7 +35,7 @@ from detector.quarantine.running import Quarantine
 from detector.rule_source import RuleSource, RulesRead, Settling, all_rules, log_reload, reload
 from detector.silent_source import SilentSources
 from detector.sinks.egress import Egress
-from detector.sinks.making import make_sink
+from detector.sinks.making import make_router, make_sink
 from detector.sinks.outbox import OutboxWorker
 from detector.sinks.sink import SinkContext
 from detector.sources.budget import Budget
@@ -106,10 +106,16 @@ class _Service:
             )
             for item in config.sinks
         ]
-        self._pipeline = Pipeline(rules.rule_set(), store, _settings(config), config.silences)
+        self._settings = _settings(config)
+        self._pipeline = Pipeline(rules.rule_set(), store, self._settings, config.silences)
         self._endings = Endings(self._pipeline, rules.filters, self._metrics, self._clock.now())
         self._silent_sources = SilentSources(
-            config, store, self._state, self._metrics, self._wake_outboxes
+            config,
+            self._settings.routing,
+            store,
+            self._state,
+            self._metrics,
+            self._wake_outboxes,
         )
         self._quarantine = Quarantine(
             config, self._state, self._metrics, self._budget, self._clock.now
@@ -254,7 +260,7 @@ class _Service:
             outbox.wake()
 
     async def _mend_clock(self) -> None:
-        mended = await self._state.call(lambda store: store.mend_clock(self._clock.now()))
+        mended = await self._state.call(lambda store: store.outbox.mend_clock(self._clock.now()))
         if mended:
             log.warning("the clock was set back: what was put off is due now", alerts=mended)
 
@@ -392,7 +398,7 @@ def _reading(config: Config) -> Reading:
 
 def _settings(config: Config) -> Settings:
     return Settings(
-        sinks=[sink.name for sink in config.sinks],
+        routing=make_router(config),
         late_after=config.alerts.late_after_seconds,
         update_interval=config.alerts.update_interval_seconds,
         quiet=config.alerts.quiet_seconds,

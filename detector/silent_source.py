@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from detector.alerts.own import SILENT_SOURCE, silence_alert
+from detector.alerts.routing import Routed, Router
 from detector.config import Config, SilentSourcesConfig
 from detector.counting.context import Told
 from detector.pipeline import Processed
@@ -52,13 +53,14 @@ class SilentSources:
     def __init__(
         self,
         config: Config,
+        routing: Router,
         store: Store,
         state: StateWorker,
         metrics: Metrics,
         wake: Callable[[], None],
     ) -> None:
         self.is_enabled = config.silent_sources.enabled
-        self._sinks = [sink.name for sink in config.sinks]
+        self._routing = routing
         self._update_interval = config.alerts.update_interval_seconds
         self._pause = min(LOOK_SECONDS, config.silent_sources.after_seconds / 10)
         self._state = state
@@ -111,7 +113,8 @@ class SilentSources:
             with store.transaction(now) as transaction:
                 transaction.save(KEY, known)
                 for alert in alerts:
-                    transaction.save_alert(alert, self._sinks, self._update_interval)
+                    sinks = self._routing.sinks(Routed.of_own(alert))
+                    transaction.save_alert(alert, sinks, self._update_interval)
 
         await self._state.call(write)
         for change, alert in zip(changes, alerts, strict=True):

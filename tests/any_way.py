@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from detector.alerts.alert import Alert, alert_id
+from detector.alerts.routing import Router
 from detector.counting.current import current_alerts
 from detector.pipeline import Pipeline, Settings
 from detector.rules.ruleset import RuleSet
@@ -96,7 +97,7 @@ def counted(
 
     The first one comes `since` seconds after noon.
     """
-    settings = Settings(sinks=["s"], quiet=QUIET, late_after=30)
+    settings = Settings(routing=Router.to("s"), quiet=QUIET, late_after=30)
     with SQLiteStore.in_memory() as store:
         pipeline = Pipeline(rules, store, settings)
         now = NOON + since

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from detector.alerts.alert import Alert, AlertState, Suppressed, alert_id, utc
+from detector.alerts.routing import Routed
 from detector.alerts.silence import Silence, Subject, suppressed_by
 from detector.counting.context import Context, Told
 from detector.rules.correlation import Correlation
@@ -36,9 +37,9 @@ class Alerting:
         self._series: dict[bytes, SeriesState] = {}
         self._changed: dict[bytes, WindowKey] = {}
 
-    def tells(self, rule: AnyRule) -> bool:
-        """Return whether alerts of a rule are sent to anybody, but for silences."""
-        return bool(self._sinks(rule))
+    def tells(self, rule: AnyRule, accounts: Iterable[str]) -> bool:
+        """Return whether an alert of a rule on accounts is sent to anybody, but for silences."""
+        return bool(self._sinks(rule, accounts))
 
     def turn(
         self,
@@ -92,8 +93,9 @@ class Alerting:
             episode.told = key.start
         # What nobody is told of goes on in silence: to those who know of it the episode is over.
         episode.is_closed = episode.is_over and not sinks
+        told = alert.id if episode.told is None else alert_id(key.window(episode.told, key.period))
         self._context.transaction.save_alert(
-            alert, sinks, self._context.settings.update_interval, pages=pages
+            alert, sinks, self._context.settings.update_interval, pages=pages, incident=told
         )
         self._open(key, series, episode)
         self._note(Verdict.SUPPRESSED if alert.suppressed else Verdict.RAISED, rule, alert.id)
@@ -110,7 +112,7 @@ class Alerting:
             _, sinks = self.silenced(rule, alert)
             if sinks:
                 self._context.transaction.revise_alert(
-                    Revision(alert.id, "open", pages=True),
+                    Revision(alert.id, "open", pages=True, incident=alert.id),
                     sinks,
                     self._context.settings.update_interval,
                 )
@@ -133,10 +135,12 @@ class Alerting:
 
         If it is not whole, as not all of its events are known, no silence can be said to hold it.
         """
-        alert, sinks = self.silenced(rule, alert) if is_whole else (alert, self._sinks(rule))
+        alert, sinks = (
+            self.silenced(rule, alert) if is_whole else (alert, self._sinks(rule, alert.accounts))
+        )
         pages = pages or rule.file.notify == "event"
         self._context.transaction.save_alert(
-            alert, sinks, self._context.settings.update_interval, pages=pages
+            alert, sinks, self._context.settings.update_interval, pages=pages, incident=alert.id
         )
         verdict = Verdict.RAISED if pages else Verdict.UPDATED
         self._note(Verdict.SUPPRESSED if alert.suppressed else verdict, rule, alert.id)
@@ -146,37 +150,50 @@ class Alerting:
         """Tell those who know of it that the alarm of a sliding window is one no more."""
         self._context.transaction.revise_alert(
             Revision(identity, "resolved"),
-            self._context.settings.sinks,
+            self._context.settings.routing.names,
             self._context.settings.update_interval,
         )
         if rule is not None:
             self._note(Verdict.RESOLVED, rule, identity)
 
-    def updated(self, rule: AnyRule, key: WindowKey, alert: Alert | None, count: int) -> None:
+    def updated(
+        self,
+        rule: AnyRule,
+        key: WindowKey,
+        alert: Alert | None,
+        count: int,
+        accounts: Sequence[str],
+    ) -> None:
         """Tell sinks that a window which they know of has more events.
 
         With `alert` it is kept as it is now; without, readers find out from the window's state.
-        What is over stays so, unless each event pages.
+        What is over stays so, unless each event pages. A sink that gets alerts of one of the
+        `accounts`, and does not know of it, is paged.
         """
         interval = self._context.settings.update_interval
-        sinks = self._sinks(rule)
+        sinks = self._sinks(rule, accounts)
         pages = rule.file.notify == "event"
         identity = alert_id(key)
         episode = None
-        if pages or alert is not None:
+        incident = None
+        if pages or alert is not None or self._context.settings.routing.asks_accounts:
             series = self._load(rule, key)
             episode = series.episode_of(key.start)
+            if episode is not None and episode.told is not None:
+                incident = alert_id(key.window(episode.told, key.period))
             if pages and episode is not None:
                 episode.is_closed = False
                 self._open(key, series, episode)
         if alert is None:
-            revision = Revision(identity, "open" if pages else None, count, pages)
+            revision = Revision(identity, "open" if pages else None, count, pages, incident)
             self._context.transaction.revise_alert(revision, sinks, interval)
         else:
             is_over = episode is not None and episode.is_resolved
             state: AlertState = "resolved" if is_over and not pages else "open"
             alert = msgspec.structs.replace(alert, state=state)
-            self._context.transaction.save_alert(alert, sinks, interval, pages=pages)
+            self._context.transaction.save_alert(
+                alert, sinks, interval, pages=pages, incident=incident
+            )
         self._note(Verdict.UPDATED, rule, identity)
 
     def suppressed(self, rule: AnyRule, alert: Alert) -> bool:
@@ -192,7 +209,7 @@ class Alerting:
         """Tell those who know of it that what an alert said is true no more."""
         revision = Revision(alert_id(key), "withdrawn")
         self._context.transaction.revise_alert(
-            revision, self._context.settings.sinks, self._context.settings.update_interval
+            revision, self._context.settings.routing.names, self._context.settings.update_interval
         )
         self._note(Verdict.WITHDRAWN, rule, revision.alert_id)
 
@@ -251,7 +268,8 @@ class Alerting:
             told = episode.windows if each else [episode.told]
         self._tell_end(key, period, told)
         for start in sorted({*episode.windows} - {*told}):
-            self._revise(key, start, period, ())
+            # Who came to know of the incident by another window's alert knows it as that one.
+            self._revise(key, start, period, only_opened=True)
         if rule is not None:
             self._note(Verdict.RESOLVED, rule, alert_id(key.window(episode.first, period)))
 
@@ -263,12 +281,14 @@ class Alerting:
 
     def _tell_end(self, key: WindowKey, period: int, starts: Sequence[int]) -> None:
         for start in starts:
-            self._revise(key, start, period, self._context.settings.sinks)
+            self._revise(key, start, period)
 
-    def _revise(self, key: WindowKey, start: int, period: int, sinks: Sequence[str]) -> None:
+    def _revise(
+        self, key: WindowKey, start: int, period: int, *, only_opened: bool = False
+    ) -> None:
         self._context.transaction.revise_alert(
-            Revision(alert_id(key.window(start, period)), "resolved"),
-            sinks,
+            Revision(alert_id(key.window(start, period)), "resolved", only_opened=only_opened),
+            self._context.settings.routing.names,
             self._context.settings.update_interval,
         )
 
@@ -297,14 +317,14 @@ class Alerting:
     def _change(self, key: WindowKey) -> None:
         self._changed[key.series.identity] = key.series
 
-    def _sinks(self, rule: AnyRule) -> Sequence[str]:
-        return self._context.settings.sinks if rule.notifies else ()
+    def _sinks(self, rule: AnyRule, accounts: Iterable[str]) -> Sequence[str]:
+        return self._context.settings.routing.sinks(Routed.of_rule(rule, accounts))
 
     def silenced(self, rule: AnyRule, alert: Alert) -> tuple[Alert, Sequence[str]]:
         """Return an alert with the silence that suppresses it, and who is told of it."""
         silence = self._silence(rule, alert)
         if silence is None:
-            return alert, self._sinks(rule)
+            return alert, self._sinks(rule, alert.accounts)
         suppressed = Suppressed(
             reason=silence.reason, author=silence.author, end=utc(silence.end.timestamp())
         )

@@ -90,12 +90,12 @@ class AlignedWindows:
         state.is_told = self._alerting.raised(rule, key, _alert(rule, key, state))
 
     def _update(self, rule: Rule, key: WindowKey, state: WindowState) -> None:
-        if self._alerting.tells(rule) and not state.is_told:
+        if not state.is_told and self._alerting.tells(rule, state.accounts):
             alert = _alert(rule, key, state)
             if not self._alerting.suppressed(rule, alert):
                 state.is_told = self._alerting.raised(rule, key, alert)
             return
-        self._alerting.updated(rule, key, None, state.count)
+        self._alerting.updated(rule, key, None, state.count, sorted(state.accounts))
 
     def _withdraw(self, rule: Rule, key: WindowKey) -> None:
         self._state(rule, key).is_alerting = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from detector.alerts.routing import Router
 from detector.alerts.silence import Silence
 from detector.envelopes.payload import Limits
 from detector.quarantine.keeping import MAX_ENTRY_BYTES
@@ -36,13 +37,13 @@ makes up names that a rule groups by fills no disk."""
 class Settings:
     """How deliveries are read, events counted, and who is told; times are in seconds.
 
-    `sinks` are the names of those that get alerts. `late_after` is how long after an event its
+    `routing` says which sinks get an alert. `late_after` is how long after an event its
     delivery is late, `retention` how long windows wait for events that are. Episodes end after
     `quiet`. A sink is told again of an alert after `update_interval`. Of what could not be
     understood `max_quarantined_bytes` are kept of each.
     """
 
-    sinks: Sequence[str] = ()
+    routing: Router = field(default_factory=Router)
     late_after: float = LATE_AFTER_SECONDS
     update_interval: float = 60.0
     quiet: float = QUIET_SECONDS

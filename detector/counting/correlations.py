@@ -129,16 +129,15 @@ class Correlations:
                 self._add_point(above, correlation.id, point.carried, point.observation)
 
     def _tell(self, correlation: Correlation, key: WindowKey, fired: Fired, bucket: Bucket) -> None:
+        if bucket.is_alerting and not fired.is_news:
+            return
+        alert = build_correlation_alert(correlation, key, fired)
         if not bucket.is_alerting:
             bucket.is_alerting = True
             self._alerting.turn(correlation, key, breaching=True)
-        elif not fired.is_news:
+        elif bucket.is_told or not self._alerting.tells(correlation, alert.accounts):
+            self._alerting.updated(correlation, key, alert, alert.count, alert.accounts)
             return
-        elif bucket.is_told or not self._alerting.tells(correlation):
-            alert = build_correlation_alert(correlation, key, fired)
-            self._alerting.updated(correlation, key, alert, alert.count)
-            return
-        alert = build_correlation_alert(correlation, key, fired)
         bucket.is_told = self._alerting.raised(correlation, key, alert)
 
     def _bucket(self, key: WindowKey) -> Bucket:

@@ -60,7 +60,7 @@ def _leave(
         return
     each = alert.notify != "episode"
     if each or key.start != episode.told:
-        sinks = settings.sinks if each else ()
+        sinks = settings.routing.names if each else ()
         transaction.revise_alert(Revision(alert.id, "resolved"), sinks, settings.update_interval)
     if episode.told is not None and not each:
         told = alert_id(key.window(episode.told, key.period))

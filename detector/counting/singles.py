@@ -50,6 +50,7 @@ class Singles:
             sinks,
             context.settings.update_interval,
             pages=kept is None or rule.file.notify == "event",
+            incident=None if kept is None else kept.paged,
         )
         verdict = Verdict.SUPPRESSED if alert.suppressed else Verdict.RAISED
         context.told.append(Told(verdict, rule.id, rule.file.level, alert.id))
@@ -67,6 +68,6 @@ class Singles:
         if kept is not None:
             context.transaction.revise_alert(
                 Revision(kept.paged, "resolved"),
-                context.settings.sinks,
+                context.settings.routing.names,
                 context.settings.update_interval,
             )

@@ -142,7 +142,7 @@ class SlidingWindows:
         )
         alert = msgspec.structs.replace(alert, count=alert.count + kept.unlisted)
         # What a silence has kept until now pages when something comes that it does not hold.
-        is_due = self._alerting.tells(rule) and not kept.is_told
+        is_due = not kept.is_told and self._alerting.tells(rule, alert.accounts)
         kept.is_told = self._alerting.alarmed(
             rule, alert, pages=pages or is_due, is_whole=not kept.unlisted
         )

@@ -61,14 +61,14 @@ class OutboxWorker:
             StateError: the state cannot be read or written.
         """
         name, started = self.sink.name, self._now()
-        revived = await self._state.call(lambda store: store.revive(name, started))
+        revived = await self._state.call(lambda store: store.outbox.revive(name, started))
         if revived:
             log.info("trying dead letters once more", sink=name, alerts=revived)
         while True:
             self._wake.clear()
             while await self.send_due():
                 pass
-            next_due = await self._state.call(lambda store: store.next_due(name))
+            next_due = await self._state.call(lambda store: store.outbox.next_due(name))
             wait = IDLE_SECONDS if next_due is None else next_due - self._now()
             with suppress(TimeoutError):
                 # Not asyncio.wait_for: in Python 3.11 it can swallow a cancellation.
@@ -83,7 +83,7 @@ class OutboxWorker:
             notifications = await self._state.call(lambda store: _due(store, name, now))
             for notification in notifications:
                 await self._send(notification)
-        counts = await self._state.call(lambda store: store.outbox_counts(name))
+        counts = await self._state.call(lambda store: store.outbox.counts(name))
         self._metrics.outbox(name, counts, self._now())
         return len(notifications)
 
@@ -95,23 +95,23 @@ class OutboxWorker:
         if isinstance(answer, Delivered):
             self._metrics.sent(name, "delivered")
             await self._state.call(
-                lambda store: store.delivered(name, notification, now, self._update_interval)
+                lambda store: store.outbox.delivered(name, notification, now, self._update_interval)
             )
         elif isinstance(answer, Permanent):
             self._metrics.sent(name, "permanent")
             log.error("alert not delivered, and never will be", why=answer.why, **context)
-            await self._state.call(lambda store: store.bury(name, notification, answer.why))
+            await self._state.call(lambda store: store.outbox.bury(name, notification, answer.why))
         else:
             self._metrics.sent(name, "retry")
             wait = backoff_seconds(notification.attempts + 1, random.random)
             wait = max(wait, answer.after or 0.0)
             log.warning("alert not delivered yet", why=answer.why, again_in=wait, **context)
             await self._state.call(
-                lambda store: store.retry_later(name, notification, now + wait, answer.why)
+                lambda store: store.outbox.retry_later(name, notification, now + wait, answer.why)
             )
 
 
 def _due(store: Store, sink: str, now: float) -> list[Notification]:
     """Return what is due to a sink, each alert as it is now."""
     now_of = Current(store).alert
-    return [replace(item, alert=now_of(item.alert)) for item in store.due(sink, now, BATCH)]
+    return [replace(item, alert=now_of(item.alert)) for item in store.outbox.due(sink, now, BATCH)]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
 from detector.alerts.alert import Alert, AlertState
 from detector.alerts.text import NotificationKind
 from detector.errors import StateError
+from detector.state.checks import fault
 from detector.state.store import S, Timer
 from detector.windows.aligned import GroupValue, WindowKey
 
@@ -22,6 +26,30 @@ DUE_TIMERS = (
 
 KEY = "rule_id = ? AND group_key = ? AND start = ? AND period = ?"
 WINDOW_BODY = f"SELECT body FROM windows WHERE {KEY}"  # noqa: S608 - our own names
+
+
+@contextmanager
+def writing(connection: sqlite3.Connection, path: str) -> Iterator[sqlite3.Connection]:
+    """Open a transaction, committed durably on leaving; within another one it is a part of that.
+
+    Raises:
+        StateError: it cannot be written; nothing of it was.
+    """
+    is_nested = connection.in_transaction
+    if is_nested:
+        yield connection
+        return
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                connection.execute("ROLLBACK")
+            raise
+    except sqlite3.Error as error:
+        raise fault(error, Path(path), "written") from error
 
 
 def key_columns(key: WindowKey) -> tuple[str, str, int, int]:

@@ -153,6 +153,22 @@ MIGRATIONS: Sequence[str] = (
     ALTER TABLE kept_quarantine RENAME TO quarantine;
     CREATE INDEX quarantine_by_age ON quarantine (touched_at, number, bytes);
     """,
+    """
+    -- The rule and group of an alert: a sink hears of these in order. Where it was not kept, the
+    -- alert stands for itself.
+    ALTER TABLE alerts ADD COLUMN series TEXT NOT NULL DEFAULT '';
+    UPDATE alerts SET series = id;
+    ALTER TABLE outbox ADD COLUMN series TEXT NOT NULL DEFAULT '';
+    UPDATE outbox SET series = alert_id;
+    -- Whether the sink came to know of the incident by this alert; the digest that told of it.
+    ALTER TABLE outbox ADD COLUMN opens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN digest TEXT;
+    DROP INDEX outbox_by_due;
+    CREATE INDEX outbox_by_due ON outbox (sink, state, due_at, pages DESC);
+    CREATE INDEX alerts_open ON alerts (id) WHERE state = 'open';
+    CREATE INDEX outbox_failing ON outbox (sink, series) WHERE state = 'pending' AND attempts > 0;
+    CREATE INDEX outbox_by_digest ON outbox (digest) WHERE digest IS NOT NULL;
+    """,
 )
 
 

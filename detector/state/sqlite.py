@@ -25,15 +25,14 @@ from detector.state.rows import (
     decoded,
     key_columns,
     key_of,
-    kind_of,
     timer_of,
+    writing,
 )
 from detector.state.schema import MIGRATIONS, migrate
+from detector.state.sqlite_outbox import SQLiteOutbox
 from detector.state.sqlite_quarantine import SQLiteQuarantine
 from detector.state.sqlite_transaction import SQLiteTransaction
 from detector.state.store import (
-    Notification,
-    OutboxCounts,
     QuarantineCounts,
     Quarantined,
     S,
@@ -70,6 +69,7 @@ class SQLiteStore:
         self._groups: dict[str, int] = {}
         """How many groups of a rule there are, for rules of which it was asked."""
         self._quarantine = SQLiteQuarantine(connection)
+        self._outbox = SQLiteOutbox(connection, path)
 
     @classmethod
     def open(cls, path: Path) -> SQLiteStore:
@@ -127,6 +127,11 @@ class SQLiteStore:
             self._groups.clear()
             self._quarantine.count_again()
             raise
+
+    @property
+    def outbox(self) -> SQLiteOutbox:
+        """What is on its way to sinks."""
+        return self._outbox
 
     def positions(self, source: str) -> Mapping[str, str]:
         """Return a source's positions by key."""
@@ -199,118 +204,6 @@ class SQLiteStore:
         with self._reading():
             return self._quarantine.counts()
 
-    def due(self, sink: str, now: float, limit: int) -> list[Notification]:
-        """Return notifications that are due, the longest due first."""
-        rows = self._rows(
-            "SELECT body, revision, alerts.state, pages, attempts, made_at"
-            " FROM outbox JOIN alerts ON alerts.id = alert_id"
-            " JOIN alert_bodies ON alert_bodies.id = alert_id"
-            " WHERE sink = ? AND outbox.state = 'pending' AND due_at <= ?"
-            " ORDER BY due_at, pages DESC LIMIT ?",  # of one moment, first what others update
-            sink,
-            now,
-            limit,
-        )
-        return [
-            Notification(
-                alert_of((body, revision, state), self._path),
-                kind_of(state, pages),
-                attempts,
-                made_at,
-            )
-            for body, revision, state, pages, attempts, made_at in rows
-        ]
-
-    def next_due(self, sink: str) -> float | None:
-        """Return when the next notification is due, or None where none is waiting."""
-        ((due_at,),) = self._rows(
-            "SELECT min(due_at) FROM outbox WHERE sink = ? AND state = 'pending'", sink
-        )
-        return due_at  # type: ignore[no-any-return]
-
-    def delivered(
-        self, sink: str, notification: Notification, now: float, update_interval: float
-    ) -> None:
-        """Note that a sink has taken a notification; a newer revision stays pending.
-
-        So does a page that was put in while an earlier one was on its way: `pages` is the revision
-        that was the last to page, 0 where the sink has taken it.
-        """
-        alert = notification.alert
-        self._write(
-            "UPDATE outbox SET delivered_at = :now, attempts = 0, last_error = NULL,"
-            " pages = iif(:kind = 'raised' AND pages <= :revision, 0, pages),"
-            " state = iif(known.revision > :revision OR untold, 'pending', 'delivered'),"
-            " due_at = iif(untold OR pages > iif(:kind = 'raised', :revision, 0),"
-            "  :now, :now + :interval)"
-            " FROM (SELECT id, revision, state != 'open' AND :kind != 'resolved' AS untold"
-            "       FROM alerts) AS known"
-            " WHERE sink = :sink AND alert_id = :id AND known.id = alert_id",
-            {
-                "now": now,
-                "kind": notification.kind,
-                "revision": alert.revision,
-                "interval": update_interval,
-                "sink": sink,
-                "id": alert.id,
-            },
-        )
-
-    def retry_later(self, sink: str, notification: Notification, due_at: float, why: str) -> None:
-        """Note that a sink could not take a notification now."""
-        self._write(
-            "UPDATE outbox SET attempts = attempts + 1, due_at = ?, last_error = ?"
-            " WHERE sink = ? AND alert_id = ?",
-            due_at,
-            why,
-            sink,
-            notification.alert.id,
-        )
-
-    def bury(self, sink: str, notification: Notification, why: str) -> None:
-        """Note that a sink will never take a notification."""
-        self._write(
-            "UPDATE outbox SET state = 'dead', attempts = attempts + 1, last_error = ?"
-            " WHERE sink = ? AND alert_id = ?",
-            why,
-            sink,
-            notification.alert.id,
-        )
-
-    def revive(self, sink: str, now: float) -> int:
-        """Make a sink's dead letters due once more, and return how many they are."""
-        with self.writing() as connection:
-            return connection.execute(
-                "UPDATE outbox SET state = 'pending', attempts = 0, due_at = ?"
-                " WHERE sink = ? AND state = 'dead'",
-                (now, sink),
-            ).rowcount
-
-    def outbox_counts(self, sink: str) -> OutboxCounts:
-        """Return how a sink's outbox stands."""
-        (pending, oldest), (dead, _) = (
-            row
-            for state in ("pending", "dead")
-            for row in self._rows(
-                # What was delivered is nearly all there is, and is not counted.
-                "SELECT count(*), min(made_at) FROM outbox INDEXED BY outbox_by_due"
-                " WHERE sink = ? AND state = ?",
-                sink,
-                state,
-            )
-        )
-        return OutboxCounts(pending, dead, oldest)
-
-    def mend_clock(self, now: float) -> int:
-        """Make due what was put off to a time that only a clock set back since can have meant."""
-        with self.writing() as connection:
-            return connection.execute(
-                "UPDATE outbox SET due_at = :now, made_at = min(made_at, :now),"
-                " delivered_at = min(delivered_at, :now)"
-                " WHERE made_at > :now OR delivered_at > :now OR due_at > :now + :longest",
-                {"now": now, "longest": LONGEST_WAIT_SECONDS},
-            ).rowcount
-
     def prune(self, before: float, ahead: float) -> None:
         """Drop what was last touched before a time, except what still has to go somewhere."""
         with self.writing() as connection:
@@ -352,23 +245,8 @@ class SQLiteStore:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Open a transaction on the tables themselves, for what moves a whole state."""
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:  # SQLite itself rolls back when the disk is full
-                    connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise fault(error, self._path, "written") from error
-
-    def _write(self, statement: str, *values: object) -> None:
-        named = values[0] if len(values) == 1 and isinstance(values[0], dict) else values
-        with self.writing() as connection:
-            connection.execute(statement, named)
+        with writing(self._connection, self._path) as connection:
+            yield connection
 
     def _rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         with self._reading():

@@ -19,6 +19,7 @@ from detector.state.rows import (
     key_columns,
     timer_of,
 )
+from detector.state.sqlite_outbox import PUT_OUT, PUT_OUT_AN_END, PUT_OUT_AN_UPDATE, series_of
 from detector.state.sqlite_quarantine import SQLiteQuarantine
 from detector.state.store import Position, Quarantined, Revision, S, Seen, Timer
 from detector.windows.aligned import GroupValue, WindowKey
@@ -119,20 +120,29 @@ class SQLiteTransaction:
         update_interval: float,
         *,
         pages: bool = True,
+        incident: str | None = None,
     ) -> None:
         """Keep an alert as it is now, and tell sinks of it; see `Transaction`."""
         before = self._state_of(alert.id)
         self._connection.execute(
-            "INSERT INTO alerts (id, window_start, revision, state, count, touched_at)"
-            " VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET revision = revision + 1,"
+            "INSERT INTO alerts (id, window_start, revision, state, count, touched_at, series)"
+            " VALUES (?, ?, 1, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET revision = revision + 1,"
             " state = excluded.state, count = excluded.count, touched_at = excluded.touched_at",
-            (alert.id, alert.window.start, alert.state, alert.count, self._now),
+            (
+                alert.id,
+                alert.window.start,
+                alert.state,
+                alert.count,
+                self._now,
+                series_of(alert),
+            ),
         )
         self._connection.execute(
             "INSERT OR REPLACE INTO alert_bodies (id, body) VALUES (?, ?)",
             (alert.id, msgspec.json.encode(alert)),
         )
-        self._put_out(alert.id, sinks, update_interval, before, alert.state, pages)
+        revision = Revision(alert.id, alert.state, alert.count, pages, incident)
+        self._put_out(revision, sinks, update_interval, before)
 
     def revise_alert(
         self, revision: Revision, sinks: Collection[str], update_interval: float
@@ -146,8 +156,8 @@ class SQLiteTransaction:
             (revision.count, revision.state, self._now, revision.alert_id),
         )
         if changed.rowcount:  # else it was dropped long ago
-            state = revision.state or "open"
-            self._put_out(revision.alert_id, sinks, update_interval, before, state, revision.pages)
+            is_known = not revision.pages and revision.incident is None
+            self._put_out(revision, sinks, update_interval, before, is_known=is_known)
 
     def _state_of(self, alert_id: str) -> AlertState:
         found = self._connection.execute("SELECT state FROM alerts WHERE id = ?", (alert_id,))
@@ -156,60 +166,32 @@ class SQLiteTransaction:
 
     def _put_out(
         self,
-        alert_id: str,
+        revision: Revision,
         sinks: Collection[str],
         update_interval: float,
         before: AlertState,
-        state: AlertState,
-        pages: bool,
+        *,
+        is_known: bool = False,
     ) -> None:
-        """Put an alert that has changed into the outbox of each sink."""
-        now = self._now
+        """Put an alert that has changed into the outbox of each sink, or of those that know it."""
+        state = revision.state or "open"
+        values = {
+            "id": revision.alert_id,
+            "now": self._now,
+            "interval": update_interval,
+            "is_news": state != before,
+            "withdrawn": state == "withdrawn",
+            "only_opened": revision.only_opened,
+            "pages": revision.pages,
+            "incident": revision.incident,
+        }
         if state != "open":
-            # Who was never told of it need not hear that it is over. What is withdrawn pages nobody
-            # who has not been paged yet.
-            values = {
-                "now": now,
-                "is_news": state != before,
-                "interval": update_interval,
-                "withdrawn": state == "withdrawn",
-                "id": alert_id,
-            }
-            self._connection.executemany(
-                "UPDATE outbox SET attempts = iif(state = 'delivered', 0, attempts),"
-                " made_at = iif(state = 'delivered', :now, made_at),"
-                " due_at = CASE WHEN delivered_at IS NULL THEN due_at WHEN :is_news THEN :now"
-                "  ELSE max(delivered_at + :interval, :now) END,"
-                " pages = iif(:withdrawn, 0, pages), state = 'pending'"
-                " WHERE sink = :sink AND alert_id = :id AND state != 'dead'",
-                [{**values, "sink": sink} for sink in sinks],
-            )
-            return
-        self._connection.executemany(
-            "INSERT INTO outbox (sink, alert_id, state, due_at, made_at, pages)"
-            " VALUES (:sink, :id, 'pending', :now, :now,"
-            "  iif(:pages, (SELECT revision FROM alerts WHERE id = :id), 0))"
-            " ON CONFLICT (sink, alert_id) DO UPDATE SET"
-            " attempts = iif(state = 'delivered', 0, attempts),"
-            " made_at = iif(state = 'delivered', excluded.made_at, made_at),"
-            " due_at = CASE WHEN state = 'delivered' AND NOT excluded.pages"
-            "  THEN max(delivered_at + :interval, excluded.due_at)"
-            "  WHEN state = 'delivered' OR excluded.pages AND NOT pages THEN excluded.due_at"
-            "  ELSE due_at END,"
-            " pages = max(pages, excluded.pages),"
-            " state = iif(state = 'delivered', 'pending', state)"
-            " WHERE state = 'delivered' OR excluded.pages > pages",
-            [
-                {
-                    "sink": sink,
-                    "id": alert_id,
-                    "now": now,
-                    "pages": pages,
-                    "interval": update_interval,
-                }
-                for sink in sinks
-            ],
-        )
+            statement = PUT_OUT_AN_END
+        elif is_known:
+            statement = PUT_OUT_AN_UPDATE
+        else:
+            statement = PUT_OUT
+        self._connection.executemany(statement, [{**values, "sink": sink} for sink in sinks])
 
     def alert(self, alert_id: str) -> Alert | None:
         """Return an alert as it was last saved, with the revision and state of now."""

@@ -17,9 +17,24 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from detector.alerts.alert import Alert, AlertState
-from detector.alerts.text import NotificationKind
 from detector.events.record import Identity
+from detector.state.outbox import Notification, Outbox, OutboxCounts
 from detector.windows.aligned import GroupValue, WindowKey
+
+__all__ = [
+    "Notification",
+    "Outbox",
+    "OutboxCounts",
+    "Position",
+    "QuarantineCounts",
+    "Quarantined",
+    "Revision",
+    "S",
+    "Seen",
+    "Store",
+    "Timer",
+    "Transaction",
+]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -77,32 +92,25 @@ class Seen(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Notification:
-    """An alert on its way to one sink.
-
-    `attempts` counts the failed ones since the last delivery; `made_at` is when it was put into the
-    outbox, in seconds.
-    """
-
-    alert: Alert
-    kind: NotificationKind = "raised"
-    attempts: int = 0
-    made_at: float = field(default=0.0, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Revision:
     """What changes when an alert has been saved and its window goes on, or ends.
 
     `state`, and `count`, that of the window's events, are None where they are the same. `pages`
     says that somebody must be told now; otherwise sinks are told `update_interval` seconds after
     they were last told.
+
+    `incident` is the alert by which sinks know what it belongs to: a sink that was told neither of
+    that nor of the alert itself is paged. Without it only sinks that know the alert hear of it,
+    unless it `pages`. With `only_opened` only those hear of an end that know the incident by this
+    alert.
     """
 
     alert_id: str
     state: AlertState | None = None
     count: int | None = None
     pages: bool = False
+    incident: str | None = None
+    only_opened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +120,6 @@ class Timer:
     key: WindowKey
     event_at: float | None
     wall_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxCounts:
-    """How a sink's outbox stands; `oldest` is when the oldest pending entry was made."""
-
-    pending: int
-    dead: int
-    oldest: float | None
 
 
 class Transaction(Protocol):
@@ -169,8 +168,9 @@ class Transaction(Protocol):
         update_interval: float,
         *,
         pages: bool = True,
+        incident: str | None = None,
     ) -> None:
-        """Keep an alert as it is now, and tell sinks of it; see `revise_alert`.
+        """Keep an alert as it is now, and tell sinks of it; see `revise_alert` and `Revision`.
 
         The state counts the revisions: each call of the one or the other makes one.
         """
@@ -205,6 +205,11 @@ class Transaction(Protocol):
 
 class Store(Protocol):
     """The durable state."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """What is on its way to sinks."""
+        ...
 
     def transaction(self, now: float) -> AbstractContextManager[Transaction]:
         """Open a transaction: committed durably on leaving, rolled back on an exception."""
@@ -257,46 +262,6 @@ class Store(Protocol):
 
     def counts(self, alert_ids: Collection[str]) -> int:
         """Return how many events there are in the windows of alerts, together."""
-        ...
-
-    def due(self, sink: str, now: float, limit: int) -> list[Notification]:
-        """Return notifications that are due, the longest due first.
-
-        Each has its alert as it was last saved, with the revision and state of now.
-        """
-        ...
-
-    def next_due(self, sink: str) -> float | None:
-        """Return when the next notification is due, or None where none is waiting."""
-        ...
-
-    def delivered(
-        self, sink: str, notification: Notification, now: float, update_interval: float
-    ) -> None:
-        """Note that a sink has taken a notification; what is newer than it stays pending."""
-        ...
-
-    def retry_later(self, sink: str, notification: Notification, due_at: float, why: str) -> None:
-        """Note that a sink could not take a notification now."""
-        ...
-
-    def bury(self, sink: str, notification: Notification, why: str) -> None:
-        """Note that a sink will never take a notification: the dead-letter state."""
-        ...
-
-    def revive(self, sink: str, now: float) -> int:
-        """Make a sink's dead letters due once more, and return how many they are."""
-        ...
-
-    def outbox_counts(self, sink: str) -> OutboxCounts:
-        """Return how a sink's outbox stands."""
-        ...
-
-    def mend_clock(self, now: float) -> int:
-        """Make due what was put off to a time that only a clock set back since can have meant.
-
-        Returned is how many notifications that were.
-        """
         ...
 
     def prune(self, before: float, ahead: float) -> None:

@@ -66,6 +66,7 @@ _COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "state": "string",
         "count": "long",
         "touched_at": "double",
+        "series": "string",
     },
     "alert_bodies": {"id": "string", "body": "bytes"},
     "outbox": {
@@ -78,6 +79,9 @@ _COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "delivered_at": _MAYBE_TIME,
         "last_error": _MAYBE_TEXT,
         "pages": "long",
+        "series": "string",
+        "opens": "long",
+        "digest": _MAYBE_TEXT,
     },
     "positions": {"source": "string", "key": "string", "value": "string", "touched_at": "double"},
     "quarantine": {

@@ -135,9 +135,9 @@ def test_alerts_that_a_receiver_puts_off_wait_for_the_next_start(tmp_path: Path)
             service.wait_until(lambda: len(set(hook.ids(429))) == len(service.alerts) == SENT)
             assert service.stop() == 0
     with SQLiteStore.open(tmp_path / "state" / "detector.sqlite3") as store:
-        assert store.outbox_counts("webhook").pending == SENT
+        assert store.outbox.counts("webhook").pending == SENT
         # An alert that an event joined after it was sent may wait to say so.
-        assert all(item.kind != "raised" for item in store.due("stdout", math.inf, SENT))
+        assert all(item.kind != "raised" for item in store.outbox.due("stdout", math.inf, SENT))
 
 
 def test_a_sink_that_hangs_holds_up_neither_the_others_nor_the_end(tmp_path: Path) -> None:

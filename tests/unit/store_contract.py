@@ -97,7 +97,7 @@ def revise(
 
 
 def due(store: Store, now: float, sink: str = "s") -> list[Notification]:
-    return store.due(sink, now, limit=10)
+    return store.outbox.due(sink, now, limit=10)
 
 
 def only_due(store: Store, now: float, sink: str = "s") -> Notification:
@@ -271,40 +271,40 @@ class StoreContract:
         assert only_due(store, 100) == Notification(saved(ALERT), "raised", 0)
         assert only_due(store, 100, "t") == Notification(saved(ALERT))
         assert due(store, 100, "other") == []
-        assert store.next_due("s") == 100
-        assert store.outbox_counts("s") == OutboxCounts(pending=1, dead=0, oldest=100)
-        assert store.outbox_counts("other") == OutboxCounts(0, 0, None)
+        assert store.outbox.next_due("s") == 100
+        assert store.outbox.counts("s") == OutboxCounts(pending=1, dead=0, oldest=100)
+        assert store.outbox.counts("other") == OutboxCounts(0, 0, None)
 
     def test_what_is_due_longest_comes_first_and_no_more_than_asked_for(self, store: Store) -> None:
         for name, now in (("a", 3), ("b", 1), ("c", 2)):
             save(store, named(name), now, "s")
-        found = store.due("s", 9, limit=2)
+        found = store.outbox.due("s", 9, limit=2)
         assert [notification.alert.id for notification in found] == ["b", "c"]
 
     def test_a_delivered_alert_is_not_sent_again(self, store: Store) -> None:
         save(store, ALERT, 100, "s", "t")
-        store.delivered("s", only_due(store, 100), 101, 60)
+        store.outbox.delivered("s", only_due(store, 100), 101, 60)
         assert due(store, 10_000) == []
-        assert store.next_due("s") is None
-        assert store.outbox_counts("s").pending == 0
-        assert store.outbox_counts("t").pending == 1
+        assert store.outbox.next_due("s") is None
+        assert store.outbox.counts("s").pending == 0
+        assert store.outbox.counts("t").pending == 1
 
     def test_an_update_waits_for_its_interval_and_takes_the_place_of_others(
         self, store: Store
     ) -> None:
         save(store, ALERT, 100, "s")
-        store.delivered("s", only_due(store, 100), 100, 60)
+        store.outbox.delivered("s", only_due(store, 100), 100, 60)
         revise(store, 110)
         save(store, ALERT, 120, "s", pages=False)
         assert due(store, 159) == []
-        assert store.next_due("s") == 160
+        assert store.outbox.next_due("s") == 160
         assert only_due(store, 160) == Notification(saved(ALERT, 3), "updated")
 
     def test_an_update_after_its_interval_is_due_at_once(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
-        store.delivered("s", only_due(store, 100), 100, 60)
+        store.outbox.delivered("s", only_due(store, 100), 100, 60)
         revise(store, 500)
-        assert store.next_due("s") == 500
+        assert store.outbox.next_due("s") == 500
 
     def test_an_update_that_comes_while_its_alert_is_being_sent_is_sent_later(
         self, store: Store
@@ -312,7 +312,7 @@ class StoreContract:
         save(store, ALERT, 100, "s")
         notification = only_due(store, 100)
         revise(store, 101)
-        store.delivered("s", notification, 102, 60)
+        store.outbox.delivered("s", notification, 102, 60)
         assert due(store, 161) == []
         assert only_due(store, 162).alert.revision == 2
 
@@ -325,13 +325,13 @@ class StoreContract:
 
     def test_a_page_does_not_wait_for_the_interval_of_updates(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
-        store.delivered("s", only_due(store, 100), 100, 60)
+        store.outbox.delivered("s", only_due(store, 100), 100, 60)
         revise(store, 101)
         revise(store, 102, pages=True)
         assert only_due(store, 102) == Notification(saved(ALERT, 3), "raised")
         revise(store, 103)
         assert only_due(store, 103).kind == "raised"
-        store.delivered("s", only_due(store, 103), 104, 60)
+        store.outbox.delivered("s", only_due(store, 103), 104, 60)
         assert due(store, 10_000) == []
 
     @pytest.mark.parametrize("first", [True, False], ids=["page", "update"])
@@ -341,20 +341,20 @@ class StoreContract:
         save(store, ALERT, 100, "s", pages=first)
         on_its_way = only_due(store, 100)
         revise(store, 101, pages=True)
-        store.delivered("s", on_its_way, 102, 60)
+        store.outbox.delivered("s", on_its_way, 102, 60)
         found = only_due(store, 102)
         assert (found.kind, found.alert.revision) == ("raised", 2)
-        store.delivered("s", found, 103, 60)
+        store.outbox.delivered("s", found, 103, 60)
         assert due(store, 10_000) == []
 
     def test_pages_that_come_while_a_sink_is_down_do_not_hurry_its_next_attempt(
         self, store: Store
     ) -> None:
         save(store, ALERT, 100, "s")
-        store.retry_later("s", only_due(store, 100), 500, "503")
+        store.outbox.retry_later("s", only_due(store, 100), 500, "503")
         revise(store, 101, pages=True)
-        assert store.next_due("s") == 500
-        store.delivered("s", only_due(store, 500), 501, 60)
+        assert store.outbox.next_due("s") == 500
+        store.outbox.delivered("s", only_due(store, 500), 501, 60)
         assert due(store, 10_000) == []
 
     def test_an_alert_that_pages_nobody_is_told_as_an_update(self, store: Store) -> None:
@@ -363,12 +363,12 @@ class StoreContract:
 
     def test_the_end_of_an_alert_is_told_at_once_to_those_who_know_it(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
-        store.delivered("s", only_due(store, 100), 100, 60)
+        store.outbox.delivered("s", only_due(store, 100), 100, 60)
         revise(store, 110, "resolved", count=5)
         assert store.counts([ALERT.id, "unknown"]) == 5
         ended = msgspec.structs.replace(saved(ALERT, 2), state="resolved")
         assert only_due(store, 110) == Notification(ended, "resolved")
-        store.delivered("s", only_due(store, 110), 111, 60)
+        store.outbox.delivered("s", only_due(store, 110), 111, 60)
         assert due(store, 10_000) == []
         assert store.alerts() == [ended]
 
@@ -377,10 +377,10 @@ class StoreContract:
         revise(store, 110, "resolved")
         first = only_due(store, 110)
         assert (first.kind, first.alert.state) == ("raised", "resolved")
-        store.delivered("s", first, 111, 60)
+        store.outbox.delivered("s", first, 111, 60)
         second = only_due(store, 111)
         assert (second.kind, second.alert.state) == ("resolved", "resolved")
-        store.delivered("s", second, 112, 60)
+        store.outbox.delivered("s", second, 112, 60)
         assert due(store, 10_000) == []
 
     def test_the_end_of_an_alert_that_was_never_sent_to_a_sink_is_not_either(
@@ -397,20 +397,20 @@ class StoreContract:
 
     def test_an_alert_that_goes_on_after_its_end_is_open_again(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
-        store.delivered("s", only_due(store, 100), 100, 60)
+        store.outbox.delivered("s", only_due(store, 100), 100, 60)
         revise(store, 110, "resolved")
-        store.delivered("s", only_due(store, 110), 110, 60)
+        store.outbox.delivered("s", only_due(store, 110), 110, 60)
         revise(store, 120, pages=True)
         found = only_due(store, 120)
         assert (found.kind, found.alert.state) == ("raised", "open")
 
     def test_updates_of_what_is_over_wait_for_their_interval(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
-        store.delivered("s", only_due(store, 100), 100, 60)
+        store.outbox.delivered("s", only_due(store, 100), 100, 60)
         revise(store, 110, "resolved")
-        store.delivered("s", only_due(store, 110), 110, 60)
+        store.outbox.delivered("s", only_due(store, 110), 110, 60)
         revise(store, 120, "resolved")
-        assert store.next_due("s") == 170
+        assert store.outbox.next_due("s") == 170
         assert only_due(store, 170).kind == "resolved"
 
     def test_a_transaction_finds_an_alert_by_its_id(self, store: Store) -> None:
@@ -422,10 +422,10 @@ class StoreContract:
     def test_what_was_put_off_by_a_clock_that_was_set_back_is_due(self, store: Store) -> None:
         save(store, ALERT, 9_000, "s")
         assert due(store, 5_000) == []
-        assert store.mend_clock(5_000) == 1
+        assert store.outbox.mend_clock(5_000) == 1
         assert only_due(store, 5_000).alert.id == ALERT.id
-        store.retry_later("s", only_due(store, 5_000), 5_100, "503")
-        assert store.mend_clock(5_000) == 0
+        store.outbox.retry_later("s", only_due(store, 5_000), 5_100, "503")
+        assert store.outbox.mend_clock(5_000) == 0
         assert due(store, 5_000) == []
 
     # Timers.
@@ -480,28 +480,28 @@ class StoreContract:
 
     def test_a_failed_attempt_is_counted_and_put_off(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
-        store.retry_later("s", only_due(store, 100), 107, "503")
+        store.outbox.retry_later("s", only_due(store, 100), 107, "503")
         assert due(store, 106) == []
         assert only_due(store, 107).attempts == 1
-        assert store.outbox_counts("s") == OutboxCounts(pending=1, dead=0, oldest=100)
+        assert store.outbox.counts("s") == OutboxCounts(pending=1, dead=0, oldest=100)
 
     def test_failed_attempts_are_forgotten_with_a_delivery(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
-        store.retry_later("s", only_due(store, 100), 107, "503")
-        store.delivered("s", only_due(store, 107), 107, 60)
+        store.outbox.retry_later("s", only_due(store, 100), 107, "503")
+        store.outbox.delivered("s", only_due(store, 107), 107, 60)
         revise(store, 200)
         assert only_due(store, 200) == Notification(saved(ALERT, 2), "updated", 0)
 
     def test_a_dead_letter_is_kept_and_sent_again_only_when_revived(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
-        store.bury("s", only_due(store, 100), "404")
+        store.outbox.bury("s", only_due(store, 100), "404")
         revise(store, 110)
         assert due(store, 10_000) == []
-        assert store.next_due("s") is None
-        assert store.outbox_counts("s") == OutboxCounts(pending=0, dead=1, oldest=None)
-        assert store.revive("other", 200) == 0
-        assert store.revive("s", 200) == 1
-        assert store.revive("s", 200) == 0
+        assert store.outbox.next_due("s") is None
+        assert store.outbox.counts("s") == OutboxCounts(pending=0, dead=1, oldest=None)
+        assert store.outbox.revive("other", 200) == 0
+        assert store.outbox.revive("s", 200) == 1
+        assert store.outbox.revive("s", 200) == 0
         assert due(store, 199) == []
         assert only_due(store, 200) == Notification(saved(ALERT, 2), attempts=0)
 
@@ -640,7 +640,7 @@ class StoreContract:
         keep_some_of_everything(store, now=0)
         keep_some_of_everything(store, now=DAY)
         for sink in ("s", "t"):
-            store.delivered(sink, only_due(store, DAY, sink), DAY, 60)
+            store.outbox.delivered(sink, only_due(store, DAY, sink), DAY, 60)
         store.prune(before=DAY, ahead=DAY)
         assert window(store) == WINDOW
         assert len(store.quarantined()) == len(store.alerts()) == 1
@@ -653,20 +653,20 @@ class StoreContract:
 
     def test_what_still_has_to_be_sent_outlives_its_retention(self, store: Store) -> None:
         save(store, ALERT, 0, "s", "t")
-        store.delivered("t", only_due(store, 0, "t"), 0, 60)
+        store.outbox.delivered("t", only_due(store, 0, "t"), 0, 60)
         store.prune(before=DAY, ahead=DAY)
         assert only_due(store, DAY).alert == saved(ALERT)
-        store.delivered("s", only_due(store, DAY), DAY, 60)
+        store.outbox.delivered("s", only_due(store, DAY), DAY, 60)
         store.prune(before=DAY, ahead=DAY)
         assert store.alerts() == []
 
     def test_dead_letters_go_with_their_alert(self, store: Store) -> None:
         save(store, ALERT, 0, "s")
-        store.bury("s", only_due(store, 0), "404")
+        store.outbox.bury("s", only_due(store, 0), "404")
         store.prune(before=0, ahead=DAY)
-        assert store.outbox_counts("s").dead == 1
+        assert store.outbox.counts("s").dead == 1
         store.prune(before=DAY, ahead=DAY)
-        assert store.outbox_counts("s").dead == 0
+        assert store.outbox.counts("s").dead == 0
         assert store.alerts() == []
 
     def test_positions_have_no_retention(self, store: Store) -> None:
@@ -700,14 +700,14 @@ class DurableStoreContract(StoreContract):
     def test_the_outbox_goes_on_where_it_was(self, open_store: OpenStore) -> None:
         with open_store() as store:
             save(store, named("dead"), 1, "s")
-            store.bury("s", only_due(store, 1), "404")
+            store.outbox.bury("s", only_due(store, 1), "404")
             save(store, named("sent"), 2, "s")
-            store.delivered("s", only_due(store, 2), 2, 60)
+            store.outbox.delivered("s", only_due(store, 2), 2, 60)
             save(store, named("put off"), 3, "s")
-            store.retry_later("s", only_due(store, 3), 9, "503")
+            store.outbox.retry_later("s", only_due(store, 3), 9, "503")
         with open_store() as store:
-            assert store.outbox_counts("s") == OutboxCounts(pending=1, dead=1, oldest=3)
-            assert store.next_due("s") == 9
+            assert store.outbox.counts("s") == OutboxCounts(pending=1, dead=1, oldest=3)
+            assert store.outbox.next_due("s") == 9
             assert only_due(store, 9) == Notification(saved(named("put off")), attempts=1)
 
     def test_what_was_not_committed_is_not_there_when_it_is_opened_again(

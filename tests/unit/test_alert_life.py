@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from detector.alerts.alert import Alert
+from detector.alerts.routing import Router
 from detector.alerts.silence import Silence
 from detector.counting.alerting import SeriesState
 from detector.counting.context import MAX_GROUPS_PER_RULE
@@ -37,7 +38,7 @@ class Life:
         **settings: Any,
     ) -> None:
         self.store = store
-        self.settings = Settings(sinks=["s"], **settings)
+        self.settings = Settings(routing=Router.to("s"), **settings)
         self.pipeline = Pipeline(
             RuleSet(rules or [iam_rule()]), store, self.settings, silences=silences
         )
@@ -58,9 +59,9 @@ class Life:
 
     def send(self) -> list[Notification]:
         """Take what is due, as a sink that is there does."""
-        found = self.store.due("s", NOON + self.now, 99)
+        found = self.store.outbox.due("s", NOON + self.now, 99)
         for item in found:
-            self.store.delivered("s", item, NOON + self.now, self.settings.update_interval)
+            self.store.outbox.delivered("s", item, NOON + self.now, self.settings.update_interval)
         return found
 
     def sent(self) -> list[tuple[str, str, int]]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from detector import matching
 from detector import pipeline as pipeline_module
 from detector.accounting import Accounting
+from detector.alerts.routing import Router
 from detector.counting.current import current_alerts
 from detector.envelopes import payload as payload_module
 from detector.envelopes.payload import Limits
@@ -28,7 +29,7 @@ from tests.rules import iam_rule, rule
 from tests.strategies import examples
 
 RULES = RuleSet([iam_rule()])
-SINKS = Settings(sinks=["s"])
+SINKS = Settings(routing=Router.to("s"))
 
 
 def process(
@@ -129,7 +130,7 @@ def test_a_staged_rule_matches_and_counts_and_notifies_nobody(
     processed = process(store, delivery(record()), rules=RuleSet([iam_rule(status=status)]))
     assert processed.accounting.matched == 1
     assert len(current_alerts(store)) == 1
-    assert store.next_due("s") is None
+    assert store.outbox.next_due("s") is None
 
 
 def test_late_events_are_counted_in_the_window_they_belong_to(store: SQLiteStore) -> None:

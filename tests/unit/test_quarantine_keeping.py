@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.alerts.routing import Router
 from detector.envelopes.payload import Limits
 from detector.errors import PayloadError
 from detector.matching import Rejection
@@ -27,7 +28,7 @@ BROKEN = gzip.compress(log_file(record()))[:-20]
 
 
 def process(store: SQLiteStore, *deliveries: Delivery, max_bytes: int = 1 << 20) -> Pipeline:
-    settings = Settings(sinks=["s"], max_quarantined_bytes=max_bytes)
+    settings = Settings(routing=Router.to("s"), max_quarantined_bytes=max_bytes)
     pipeline = Pipeline(RuleSet([iam_rule()]), store, settings)
     pipeline.process(deliveries, NOON)
     return pipeline

@@ -8,6 +8,7 @@ import pytest
 
 from detector import silent_source
 from detector.alerts.own import SILENT_SOURCE
+from detector.alerts.routing import Router
 from detector.config import (
     Config,
     DirectorySourceConfig,
@@ -64,7 +65,9 @@ class Running:
             sinks=(StdoutSinkConfig(name="one"), StdoutSinkConfig(name="two")),
             silent_sources=SilentSourcesConfig(**settings),
         )
-        self.silent = SilentSources(config, store, self.state, self.metrics, self.wake)
+        self.silent = SilentSources(
+            config, Router.to("one", "two"), store, self.state, self.metrics, self.wake
+        )
 
     def wake(self) -> None:
         self.woken += 1
@@ -96,7 +99,7 @@ async def test_a_silence_is_kept_with_its_alert_and_goes_to_every_sink(
     (alert,) = store.alerts()
     assert alert.group == {"recipientAccountId": A.account, "awsRegion": A.region}
     for sink in ("one", "two"):
-        assert [item.alert for item in store.due(sink, clock.now, 9)] == [alert]
+        assert [item.alert for item in store.outbox.due(sink, clock.now, 9)] == [alert]
     assert running.woken == 1
     known = running.kept()
     assert known is not None

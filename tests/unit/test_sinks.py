@@ -247,10 +247,10 @@ async def test_a_refused_alert_waits_as_long_as_the_receiver_asks(
     save(store, alert())
     before = datetime.now(UTC).timestamp()
     await worker_of(sink, state).send_due()
-    next_due = store.next_due("s")
+    next_due = store.outbox.next_due("s")
     assert next_due is not None
     assert next_due >= before + 5000
-    assert store.outbox_counts("s").pending == 1
+    assert store.outbox.counts("s").pending == 1
 
 
 async def test_an_alert_that_will_never_be_taken_becomes_a_dead_letter(
@@ -260,7 +260,7 @@ async def test_an_alert_that_will_never_be_taken_becomes_a_dead_letter(
     worker = worker_of(ScriptedSink(Permanent("404")), state)
     assert await worker.send_due() == 1
     assert await worker.send_due() == 0
-    assert store.outbox_counts("s").dead == 1
+    assert store.outbox.counts("s").dead == 1
 
 
 async def test_a_running_outbox_revives_dead_letters_and_wakes_for_new_alerts(
@@ -287,4 +287,4 @@ async def test_one_failing_alert_does_not_hold_up_the_next(
     save(store, msgspec.structs.replace(alert(), id="another"))
     sink = ScriptedSink(Retry("busy"), Delivered())
     assert await worker_of(sink, state).send_due() == 2
-    assert store.outbox_counts("s").pending == 1
+    assert store.outbox.counts("s").pending == 1

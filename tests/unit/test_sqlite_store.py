@@ -138,7 +138,7 @@ def test_a_transaction_that_cannot_be_committed_leaves_the_store_usable(
 
         with pytest.raises(StateError, match="cannot be written: FOREIGN KEY"):
             fail()
-        assert store.outbox_counts("s").pending == 0
+        assert store.outbox.counts("s").pending == 0
         with store.transaction(0) as transaction:
             assert transaction.remember(Identity("e", "1"), b"digest") is Seen.NEW
 
@@ -199,7 +199,7 @@ def test_a_body_that_no_detector_understands_is_an_error_and_not_a_crash(path: P
         with store.transaction(0) as transaction:
             transaction.save_alert(alert(), ["s"], 60)
         store._connection.execute("UPDATE alert_bodies SET body = '{\"id\": 7}'")
-        for read in (store.alerts, lambda: store.due("s", 0, 1)):
+        for read in (store.alerts, lambda: store.outbox.due("s", 0, 1)):
             with pytest.raises(StateError, match="holds what this detector cannot read: Expected"):
                 read()
 

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.alerts.routing import Router
 from detector.alerts.silence import Silence
 from detector.cli import detector
 from detector.errors import DetectorError, StateError
@@ -59,9 +60,9 @@ def path(tmp_path: Path) -> Path:
             transaction.quarantine(Quarantined("logs", "a.json", 7, "no_event_time", b"\x1b[2J"))
         with store.transaction(NOON + 60) as transaction:
             transaction.remember(Identity("f", "1"), b"digest")
-        found = {item.alert.id: item for item in store.due("hook", NOON, 10)}
-        store.delivered("hook", found["sent"], NOON + 1, 60)
-        store.bury("hook", found["dead"], "404")
+        found = {item.alert.id: item for item in store.outbox.due("hook", NOON, 10)}
+        store.outbox.delivered("hook", found["sent"], NOON + 1, 60)
+        store.outbox.bury("hook", found["dead"], "404")
     return path
 
 
@@ -282,7 +283,7 @@ def test_an_export_fills_a_new_state_with_the_same(path: Path) -> None:
     assert run("import", "--state", new, file).stdout == f"{new}: imported {rows}"
     assert dump(new) == dump(path)
     with SQLiteStore.open(new) as store:
-        assert [item.alert.id for item in store.due("hook", NOON, 10)] == ["waiting"]
+        assert [item.alert.id for item in store.outbox.due("hook", NOON, 10)] == ["waiting"]
 
 
 def test_any_avro_reader_reads_an_export(path: Path) -> None:
@@ -329,7 +330,7 @@ def rows(*columns: st.SearchStrategy[Any], key: int) -> st.SearchStrategy[list[t
 def states(draw: st.DrawFn) -> Dump:
     """The rows of a state; more than a detector would ever write, but all that the tables take."""
     conditions = st.sampled_from(["open", "resolved", "withdrawn"])
-    alerts = draw(rows(texts, texts, longs, conditions, longs, doubles, key=1))
+    alerts = draw(rows(texts, texts, longs, conditions, longs, doubles, texts, key=1))
     outbox = rows(
         texts,
         st.sampled_from([row[0] for row in alerts] or [""]),
@@ -340,6 +341,9 @@ def states(draw: st.DrawFn) -> Dump:
         st.none() | doubles,
         st.none() | texts,
         longs,
+        texts,
+        longs,
+        st.none() | texts,
         key=2,
     )
     moments = st.none() | doubles
@@ -571,7 +575,7 @@ def test_alerts_are_listed_with_how_they_stand_and_who_suppressed_them(tmp_path:
     )
     with SQLiteStore.open(path) as store:
         pipeline = Pipeline(
-            RuleSet([iam_rule()]), store, Settings(sinks=["hook"]), silences=[silence]
+            RuleSet([iam_rule()]), store, Settings(routing=Router.to("hook")), silences=[silence]
         )
         pipeline.process([delivery(record(at=0), record(at=1), record(at=300))], NOON + 400)
         pipeline.advance(NOON + 9_999)

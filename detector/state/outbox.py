@@ -1,0 +1,160 @@
+"""What is on its way to sinks, as the durable state keeps it.
+
+There is one entry for each sink and alert. It is pending while there is something that the sink has
+not taken, delivered once it has, and dead when it never will or has waited for too long. All calls
+block, and each is durable when it returns; within `writing` they are so together, at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from detector.alerts.alert import Alert
+from detector.alerts.digest import Mention
+from detector.alerts.text import NotificationKind
+
+EntryState = Literal["pending", "delivered", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """An alert on its way to one sink.
+
+    `attempts` counts the failed ones since the last delivery; `made_at` is when it was put into the
+    outbox, in seconds.
+    """
+
+    alert: Alert
+    kind: NotificationKind = "raised"
+    attempts: int = 0
+    made_at: float = field(default=0.0, compare=False)
+    digest: str | None = field(default=None, compare=False)
+    """The id of the digest in which alone the sink was told of the alert."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxCounts:
+    """How a sink's outbox stands; `oldest` is when the oldest pending entry was made."""
+
+    pending: int
+    dead: int
+    oldest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry, for its operator. Times are in seconds."""
+
+    sink: str
+    alert: Alert
+    kind: NotificationKind
+    state: EntryState
+    attempts: int
+    made_at: float
+    due_at: float
+    delivered_at: float | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which entries an operator means: all but those that something given leaves out."""
+
+    sinks: Collection[str] = ()
+    alerts: Collection[str] = ()
+    states: Collection[EntryState] = ("pending", "dead")
+
+
+class Outbox(Protocol):
+    """The entries of all sinks."""
+
+    def writing(self) -> AbstractContextManager[object]:
+        """Open a transaction for several calls; within another one it is a part of that."""
+        ...
+
+    def due(self, sink: str, now: float, limit: int) -> list[Notification]:
+        """Return notifications that are due, the longest due first.
+
+        Each has its alert as it was last saved, with the revision and state of now. One that
+        follows on another of the same rule and group, which the sink could not take, waits for it.
+        """
+        ...
+
+    def due_mentions(self, sink: str, now: float, limit: int) -> list[Mention]:
+        """Return what a digest says of notifications that are due; see `due`."""
+        ...
+
+    def open(self, sink: str, limit: int) -> list[Notification]:
+        """Return the alerts that a sink has been told of and that are open."""
+        ...
+
+    def next_due(self, sink: str) -> float | None:
+        """Return when the next notification is due, or None where none is waiting."""
+        ...
+
+    def delivered(
+        self, sink: str, notification: Notification, now: float, update_interval: float
+    ) -> None:
+        """Note that a sink has taken a notification; what is newer than it stays pending."""
+        ...
+
+    def digested(self, sink: str, told: Iterable[Mention], digest_id: str, now: float) -> None:
+        """Note that a digest stands for notifications; what is newer than it stays pending."""
+        ...
+
+    def is_digest_over(self, sink: str, digest_id: str) -> bool:
+        """Return whether no alert is open that a sink was told of in a digest alone."""
+        ...
+
+    def retry_later(self, sink: str, notification: Notification, due_at: float, why: str) -> None:
+        """Note that a sink could not take a notification now."""
+        ...
+
+    def retry_now(self, sink: str, now: float, limit: int | None = None) -> int:
+        """Make due what a sink could not take; return how many notifications that were."""
+        ...
+
+    def bury(self, sink: str, notification: Notification, why: str) -> None:
+        """Note that a sink will never take a notification: the dead-letter state."""
+        ...
+
+    def expire(self, sink: str, before: float, why: str) -> int:
+        """Bury what was put in before a time and waits; return how many notifications that were."""
+        ...
+
+    def hand_over(self, sink: str, other: str, now: float, alert_id: str | None = None) -> int:
+        """Have another sink page for what waits at one, or for one alert.
+
+        Returned is how many alerts it did not have yet.
+        """
+        ...
+
+    def revive(self, sink: str, now: float) -> int:
+        """Make a sink's dead letters due once more, and return how many they are."""
+        ...
+
+    def counts(self, sink: str) -> OutboxCounts:
+        """Return how a sink's outbox stands."""
+        ...
+
+    def mend_clock(self, now: float) -> int:
+        """Make due what was put off to a time that only a clock set back since can have meant.
+
+        Returned is how many notifications that were.
+        """
+        ...
+
+    def entries(self, selection: Selection, limit: int) -> Sequence[Entry]:
+        """Return entries, the oldest first."""
+        ...
+
+    def retry(self, selection: Selection, now: float) -> int:
+        """Make entries due now; return how many they are."""
+        ...
+
+    def drop(self, selection: Selection) -> int:
+        """Forget entries: their sinks are told nothing more of that; return how many they are."""
+        ...

@@ -1,0 +1,373 @@
+"""The outbox in SQLite."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import msgspec
+
+from detector.alerts.alert import Alert
+from detector.alerts.digest import Mention
+from detector.state.checks import fault
+from detector.state.outbox import Entry, Notification, OutboxCounts, Selection
+from detector.state.rows import alert_of, decoded, kind_of, writing
+
+LONGEST_WAIT_SECONDS = 7200.0
+"""The longest time for which an attempt is ever put off: that of the outbox's back-off."""
+
+PUT_OUT = """
+    INSERT INTO outbox (sink, alert_id, series, opens, state, due_at, made_at, pages)
+    SELECT :sink, id, series, NOT is_known, 'pending', :now, :now,
+        iif(:pages OR NOT is_known, revision, 0)
+    FROM (
+        SELECT id, series, revision, :incident IS NULL OR EXISTS (
+            SELECT 1 FROM outbox
+            WHERE sink = :sink AND alert_id IN (:incident, :id) AND state != 'dead'
+        ) AS is_known
+        FROM alerts WHERE id = :id
+    )
+    WHERE true
+    ON CONFLICT (sink, alert_id) DO UPDATE SET
+        attempts = iif(state = 'delivered', 0, attempts),
+        made_at = iif(state = 'delivered', excluded.made_at, made_at),
+        due_at = CASE
+            WHEN state = 'delivered' AND NOT excluded.pages
+                THEN max(delivered_at + :interval, excluded.due_at)
+            WHEN state = 'delivered' OR excluded.pages AND NOT pages THEN excluded.due_at
+            ELSE due_at END,
+        pages = max(pages, excluded.pages),
+        state = iif(state = 'delivered', 'pending', state)
+    WHERE state = 'delivered' OR excluded.pages > pages
+"""
+"""An alert for a sink that may not know of it; `pages` is the revision that was the last to page, 0
+where the sink has taken it."""
+
+PUT_OUT_AN_UPDATE = """
+    UPDATE outbox SET attempts = 0, made_at = :now, state = 'pending',
+        due_at = max(delivered_at + :interval, :now)
+    WHERE sink = :sink AND alert_id = :id AND state = 'delivered'
+"""
+
+PUT_OUT_AN_END = """
+    UPDATE outbox SET
+        attempts = iif(state = 'delivered', 0, attempts),
+        made_at = iif(state = 'delivered', :now, made_at),
+        due_at = CASE
+            WHEN delivered_at IS NULL THEN due_at
+            WHEN :is_news THEN :now
+            ELSE max(delivered_at + :interval, :now) END,
+        pages = iif(:withdrawn, 0, pages),
+        opens = 0,
+        state = 'pending'
+    WHERE sink = :sink AND alert_id = :id AND state != 'dead' AND (opens OR NOT :only_opened)
+"""
+"""Who was never told of an alert need not hear that it is over. What is withdrawn pages nobody who
+has not been paged yet."""
+
+_DUE = """
+    SELECT alert_id, pages, attempts, made_at, digest, due_at FROM outbox AS mine
+    WHERE sink = :sink AND state = 'pending' AND due_at <= :now AND NOT EXISTS (
+        SELECT 1 FROM outbox AS first INDEXED BY outbox_failing
+        WHERE first.sink = mine.sink AND first.series = mine.series
+            AND first.state = 'pending' AND first.attempts > 0 AND first.alert_id != mine.alert_id
+            AND (first.made_at, first.pages = 0, first.alert_id)
+                < (mine.made_at, mine.pages = 0, mine.alert_id)
+    )
+    ORDER BY due_at, pages DESC LIMIT :limit
+"""
+"""Of one moment, first what others update."""
+
+_ALERT = "body, revision, alerts.state"
+
+
+class SQLiteOutbox:
+    """An `Outbox`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Open a transaction for several calls."""
+        return writing(self._connection, self._path)
+
+    def due(self, sink: str, now: float, limit: int) -> list[Notification]:
+        """Return notifications that are due, the longest due first; see `Outbox`."""
+        rows = self._rows(
+            f"SELECT {_ALERT}, pages, attempts, made_at, digest FROM ({_DUE}) AS due"  # noqa: S608
+            " JOIN alerts ON alerts.id = alert_id JOIN alert_bodies ON alert_bodies.id = alert_id"
+            " ORDER BY due_at, pages DESC",
+            {"sink": sink, "now": now, "limit": limit},
+        )
+        return [
+            Notification(
+                alert_of((body, revision, state), self._path),
+                kind_of(state, pages),
+                attempts,
+                made_at,
+                digest,
+            )
+            for body, revision, state, pages, attempts, made_at, digest in rows
+        ]
+
+    def due_mentions(self, sink: str, now: float, limit: int) -> list[Mention]:
+        """Return what a digest says of notifications that are due; see `due`."""
+        rows = self._rows(
+            f"SELECT {_ALERT}, count, pages, made_at, digest FROM ({_DUE}) AS due"  # noqa: S608
+            " JOIN alerts ON alerts.id = alert_id JOIN alert_bodies ON alert_bodies.id = alert_id",
+            {"sink": sink, "now": now, "limit": limit},
+        )
+        return [
+            msgspec.structs.replace(
+                decoded(body, Mention, self._path),
+                revision=revision,
+                kind=kind_of(state, pages),
+                count=count,
+                made_at=made_at,
+                told_by=digest,
+            )
+            for body, revision, state, count, pages, made_at, digest in rows
+        ]
+
+    def open(self, sink: str, limit: int) -> list[Notification]:
+        """Return the alerts that a sink has been told of and that are open."""
+        rows = self._rows(
+            f"SELECT {_ALERT} FROM alerts INDEXED BY alerts_open"  # noqa: S608 - our own names
+            " JOIN outbox ON sink = :sink AND alert_id = alerts.id"
+            " JOIN alert_bodies ON alert_bodies.id = alert_id"
+            " WHERE alerts.state = 'open' AND delivered_at IS NOT NULL AND digest IS NULL"
+            " ORDER BY alert_id LIMIT :limit",
+            {"sink": sink, "limit": limit},
+        )
+        return [Notification(alert_of(row, self._path), "updated") for row in rows]
+
+    def next_due(self, sink: str) -> float | None:
+        """Return when the next notification is due, or None where none is waiting."""
+        ((due_at,),) = self._rows(
+            "SELECT min(due_at) FROM outbox WHERE sink = ? AND state = 'pending'", (sink,)
+        )
+        return due_at  # type: ignore[no-any-return]
+
+    def delivered(
+        self, sink: str, notification: Notification, now: float, update_interval: float
+    ) -> None:
+        """Note that a sink has taken a notification; a newer revision stays pending.
+
+        So does a page that was put in while an earlier one was on its way: `pages` is the revision
+        that was the last to page, 0 where the sink has taken it.
+        """
+        alert = notification.alert
+        self._taken(sink, alert.id, alert.revision, notification.kind, now, update_interval, None)
+
+    def digested(self, sink: str, mentions: Iterable[Mention], digest_id: str, now: float) -> None:
+        """Note that a digest stands for notifications; what is newer than it stays pending.
+
+        A sink that has had a message of an alert itself goes on hearing of it in the same way.
+        """
+        with self.writing():
+            for item in mentions:
+                told_by = digest_id if item.kind == "raised" or item.told_by else None
+                self._taken(sink, item.id, item.revision, item.kind, now, 0.0, told_by)
+
+    def _taken(
+        self,
+        sink: str,
+        alert_id: str,
+        revision: int,
+        kind: str,
+        now: float,
+        update_interval: float,
+        told_by: str | None,
+    ) -> None:
+        self._write(
+            "UPDATE outbox SET delivered_at = :now, attempts = 0, last_error = NULL,"
+            " digest = :digest,"
+            " pages = iif(:kind = 'raised' AND pages <= :revision, 0, pages),"
+            " state = iif(known.revision > :revision OR untold, 'pending', 'delivered'),"
+            " made_at = iif(known.revision > :revision OR untold, :now, made_at),"
+            " due_at = iif(untold OR pages > iif(:kind = 'raised', :revision, 0),"
+            "  :now, :now + :interval)"
+            " FROM (SELECT id, revision, state != 'open' AND :kind != 'resolved' AS untold"
+            "       FROM alerts) AS known"
+            " WHERE sink = :sink AND alert_id = :id AND known.id = alert_id",
+            {
+                "now": now,
+                "kind": kind,
+                "revision": revision,
+                "interval": update_interval,
+                "sink": sink,
+                "id": alert_id,
+                "digest": told_by,
+            },
+        )
+
+    def is_digest_over(self, sink: str, digest_id: str) -> bool:
+        """Return whether no alert is open that a sink was told of in a digest alone."""
+        rows = self._rows(
+            "SELECT 1 FROM outbox JOIN alerts ON alerts.id = alert_id"
+            " WHERE digest = ? AND sink = ? AND alerts.state = 'open' LIMIT 1",
+            (digest_id, sink),
+        )
+        return not rows
+
+    def retry_later(self, sink: str, notification: Notification, due_at: float, why: str) -> None:
+        """Note that a sink could not take a notification now."""
+        self._write(
+            "UPDATE outbox SET attempts = attempts + 1, due_at = ?, last_error = ?"
+            " WHERE sink = ? AND alert_id = ?",
+            (due_at, why, sink, notification.alert.id),
+        )
+
+    def retry_now(self, sink: str, now: float, limit: int | None = None) -> int:
+        """Make due what a sink could not take; return how many notifications that were."""
+        return self._write(
+            "UPDATE outbox SET due_at = :now WHERE sink = :sink AND alert_id IN ("
+            " SELECT alert_id FROM outbox INDEXED BY outbox_failing"
+            " WHERE sink = :sink AND state = 'pending' AND attempts > 0"
+            " ORDER BY made_at, pages = 0, alert_id LIMIT :limit) AND due_at > :now",
+            {"now": now, "sink": sink, "limit": -1 if limit is None else limit},
+        )
+
+    def bury(self, sink: str, notification: Notification, why: str) -> None:
+        """Note that a sink will never take a notification."""
+        self._write(
+            "UPDATE outbox SET state = 'dead', attempts = attempts + 1, last_error = ?"
+            " WHERE sink = ? AND alert_id = ?",
+            (why, sink, notification.alert.id),
+        )
+
+    def expire(self, sink: str, before: float, why: str) -> int:
+        """Bury what was put in before a time and waits."""
+        return self._write(
+            "UPDATE outbox SET state = 'dead', last_error = coalesce(last_error || '; ', '') || ?"
+            " WHERE sink = ? AND state = 'pending' AND made_at < ?",
+            (why, sink, before),
+        )
+
+    def hand_over(self, sink: str, other: str, now: float, alert_id: str | None = None) -> int:
+        """Have another sink page for what waits at one, or for one alert; see `Outbox`."""
+        return self._write(
+            "INSERT INTO outbox (sink, alert_id, series, opens, state, due_at, made_at, pages)"
+            " SELECT :other, alert_id, series, 1, 'pending', :now, :now, pages FROM outbox"
+            " WHERE sink = :sink AND state != 'delivered' AND pages > 0"
+            " AND (:id IS NULL OR alert_id = :id) ON CONFLICT DO NOTHING",
+            {"other": other, "sink": sink, "now": now, "id": alert_id},
+        )
+
+    def revive(self, sink: str, now: float) -> int:
+        """Make a sink's dead letters due once more, and return how many they are."""
+        return self.retry(Selection(sinks=[sink], states=["dead"]), now)
+
+    def counts(self, sink: str) -> OutboxCounts:
+        """Return how a sink's outbox stands."""
+        (pending, oldest), (dead, _) = (
+            row
+            for state in ("pending", "dead")
+            for row in self._rows(
+                # What was delivered is nearly all there is, and is not counted.
+                "SELECT count(*), min(made_at) FROM outbox INDEXED BY outbox_by_due"
+                " WHERE sink = ? AND state = ?",
+                (sink, state),
+            )
+        )
+        return OutboxCounts(pending, dead, oldest)
+
+    def mend_clock(self, now: float) -> int:
+        """Make due what was put off to a time that only a clock set back since can have meant."""
+        return self._write(
+            "UPDATE outbox SET due_at = :now, made_at = min(made_at, :now),"
+            " delivered_at = min(delivered_at, :now)"
+            " WHERE made_at > :now OR delivered_at > :now OR due_at > :now + :longest",
+            {"now": now, "longest": LONGEST_WAIT_SECONDS},
+        )
+
+    def entries(self, selection: Selection, limit: int) -> Sequence[Entry]:
+        """Return entries, the oldest first."""
+        where, values = _condition(selection)
+        rows = self._rows(
+            f"SELECT {_ALERT}, sink, outbox.state, attempts, made_at, due_at,"  # noqa: S608
+            " delivered_at, last_error, pages"
+            " FROM outbox JOIN alerts ON alerts.id = alert_id"
+            f" JOIN alert_bodies ON alert_bodies.id = alert_id WHERE {where}"
+            " ORDER BY made_at, sink, alert_id LIMIT ?",
+            (*values, limit),
+        )
+        return [
+            Entry(
+                sink=sink,
+                alert=alert_of((body, revision, alert_state), self._path),
+                kind=kind_of(alert_state, pages),
+                state=state,
+                attempts=attempts,
+                made_at=made_at,
+                due_at=due_at,
+                delivered_at=delivered_at,
+                last_error=last_error,
+            )
+            for (
+                body,
+                revision,
+                alert_state,
+                sink,
+                state,
+                attempts,
+                made_at,
+                due_at,
+                delivered_at,
+                last_error,
+                pages,
+            ) in rows
+        ]
+
+    def retry(self, selection: Selection, now: float) -> int:
+        """Make entries due now; return how many they are."""
+        where, values = _condition(selection)
+        return self._write(
+            "UPDATE outbox SET made_at = iif(state = 'dead', ?, made_at), attempts = 0,"  # noqa: S608
+            f" due_at = ?, state = 'pending' WHERE {where}",
+            (now, now, *values),
+        )
+
+    def drop(self, selection: Selection) -> int:
+        """Forget entries: their sinks are told nothing more of that."""
+        where, values = _condition(selection)
+        return self._write(f"DELETE FROM outbox WHERE {where}", values)  # noqa: S608
+
+    def _write(self, statement: str, values: Sequence[object] | dict[str, object]) -> int:
+        with self.writing() as connection:
+            return connection.execute(statement, values).rowcount
+
+    def _rows(self, query: str, values: Sequence[object] | dict[str, object]) -> list[tuple]:  # type: ignore[type-arg]
+        with self._reading():
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise fault(error, self._path, "read") from error
+
+
+def series_of(alert: Alert) -> str:
+    """Return what an alert has in common with those of the same rule and group."""
+    identity = msgspec.json.encode([alert.rule_id, alert.overflow, list(alert.group.values())])
+    return hashlib.sha256(identity).hexdigest()[:16]
+
+
+def _condition(selection: Selection) -> tuple[str, list[object]]:
+    """Return a condition of SQL for entries, and its values."""
+    terms = ["true"]
+    values: list[object] = []
+    for column, wanted in (
+        ("sink", selection.sinks),
+        ("alert_id", selection.alerts),
+        ("outbox.state", selection.states),
+    ):
+        if wanted:
+            terms.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+    return " AND ".join(terms), values
