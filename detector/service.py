@@ -34,10 +34,12 @@ from detector.quarantine.entry import QUARANTINE
 from detector.quarantine.running import Quarantine
 from detector.rule_source import RuleSource, RulesRead, Settling, all_rules, log_reload, reload
 from detector.silent_source import SilentSources
+from detector.sinks.desk import Desk
 from detector.sinks.egress import Egress
 from detector.sinks.making import make_router, make_sink
 from detector.sinks.outbox import OutboxWorker
-from detector.sinks.sink import SinkContext
+from detector.sinks.policy import Policy, policy_of
+from detector.sinks.sink import Sink, SinkContext
 from detector.sources.budget import Budget
 from detector.sources.delivery import Delivery
 from detector.sources.making import make_source
@@ -89,6 +91,7 @@ class _Service:
         self._store = store
         self._clock = SteadyClock()
         self._state = StateWorker(store)
+        self._settings = _settings(config)
         self._metrics = Metrics()
         self._budget = Budget(
             max_deliveries=config.limits.max_deliveries_in_hand,
@@ -97,16 +100,9 @@ class _Service:
         self._source_changed = asyncio.Event()
         self._sources = [self._supervised(item) for item in config.sources]
         self._outboxes = [
-            OutboxWorker(
-                make_sink(item, self._sink_context(item.name)),
-                self._state,
-                self._metrics,
-                update_interval=config.alerts.update_interval_seconds,
-                now=self._clock.now,
-            )
+            self._outbox(make_sink(item, self._sink_context(item.name)), policy_of(item, config))
             for item in config.sinks
         ]
-        self._settings = _settings(config)
         self._pipeline = Pipeline(rules.rule_set(), store, self._settings, config.silences)
         self._endings = Endings(self._pipeline, rules.filters, self._metrics, self._clock.now())
         self._silent_sources = SilentSources(
@@ -353,6 +349,16 @@ class _Service:
         source = SupervisedSource(config.name, make, share, meter, changed)
         source.pause(config.paused)
         return source
+
+    def _outbox(self, sink: Sink, policy: Policy) -> OutboxWorker:
+        return OutboxWorker(
+            sink,
+            Desk(sink.name, policy, self._settings.routing, sink.concurrency),
+            self._state,
+            self._metrics,
+            now=self._clock.now,
+            wake_others=self._wake_outboxes,
+        )
 
     def _sink_context(self, name: str) -> SinkContext:
         return SinkContext(

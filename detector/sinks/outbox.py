@@ -3,48 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import structlog
 
-from detector.backoff import backoff_seconds
-from detector.counting.current import Current
-from detector.sinks.sink import Delivered, Permanent, Sink
-from detector.state.store import Notification, Store
+from detector.alerts.text import clean
+from detector.errors import DetectorError
+from detector.sinks.desk import Desk, Work
+from detector.sinks.sink import Answer, Delivered, Permanent, Refreshing, Sink
+from detector.state.store import Notification
 from detector.state.worker import StateWorker
 from detector.telemetry.metrics import Metrics
 
-BATCH = 20
-"""Notifications taken from the state at a time."""
-
 IDLE_SECONDS = 30.0
 """The longest sleep. A wake-up that got lost delays a page by no more than that."""
+
+HOUSEKEEPING_SECONDS = 60.0
+"""How often what is too old, or too much, is looked for."""
 
 log = structlog.get_logger()
 
 
 class OutboxWorker:
-    """Sends what is due to one sink, one after the other, until cancelled."""
+    """Sends what is due to one sink, in order within each rule and group, until cancelled.
+
+    `wake_others` is called when something was put into the outbox of another sink.
+    """
 
     def __init__(
         self,
         sink: Sink,
+        desk: Desk,
         state: StateWorker,
         metrics: Metrics,
         *,
-        update_interval: float,
         now: Callable[[], float],
+        wake_others: Callable[[], None] = lambda: None,
     ) -> None:
         self.sink = sink
+        self._desk = desk
         self._state = state
         self._metrics = metrics
-        self._update_interval = update_interval
         self._now = now
+        self._wake_others = wake_others
         self._wake = asyncio.Event()
         self._sending = asyncio.Lock()
+        self._planned_at = 0.0
+        self._refresh_at = 0.0
+        self._clean_at = 0.0
 
     def wake(self) -> None:
         """Look for due notifications now: some may just have been put in."""
@@ -60,58 +67,135 @@ class OutboxWorker:
             SinkError: the sink has failed for good.
             StateError: the state cannot be read or written.
         """
-        name, started = self.sink.name, self._now()
-        revived = await self._state.call(lambda store: store.outbox.revive(name, started))
+        revived = await self._state.call(lambda store: self._desk.open(store, self._now()))
         if revived:
-            log.info("trying dead letters once more", sink=name, alerts=revived)
+            log.info("trying dead letters once more", sink=self.sink.name, alerts=revived)
         while True:
             self._wake.clear()
-            while await self.send_due():
+            while (work := await self.step()).has_more:
                 pass
-            next_due = await self._state.call(lambda store: store.outbox.next_due(name))
-            wait = IDLE_SECONDS if next_due is None else next_due - self._now()
+            wait = await self._wait(work)
             with suppress(TimeoutError):
                 # Not asyncio.wait_for: in Python 3.11 it can swallow a cancellation.
-                async with asyncio.timeout(min(max(wait, 0.0), IDLE_SECONDS)):
+                async with asyncio.timeout(wait):
                     await self._wake.wait()
 
     async def send_due(self) -> int:
-        """Send a batch of what is due now, and return how many that were."""
-        name = self.sink.name
+        """Send what is due now, and return how many alerts were tried."""
+        sent = 0
+        while (work := await self.step()).has_more:
+            sent += len(work.send)
+        return sent
+
+    async def step(self) -> Work:
+        """Do what is next, and return what it was."""
         async with self._sending:
             now = self._now()
-            notifications = await self._state.call(lambda store: _due(store, name, now))
-            for notification in notifications:
-                await self._send(notification)
-        counts = await self._state.call(lambda store: store.outbox.counts(name))
-        self._metrics.outbox(name, counts, self._now())
-        return len(notifications)
+            await self._clean(now)
+            self._planned_at = now
+            work = await self._state.call(lambda store: self._desk.plan(store, now))
+            if work.digested:
+                self._metrics.digested(self.sink.name, work.digested)
+            if work.send:
+                await self._send(work.send)
+            elif not work.has_more:
+                await self._refresh(now)
+        await self._count()
+        return work
 
-    async def _send(self, notification: Notification) -> None:
-        name = self.sink.name
-        answer = await self.sink.send(notification)
+    async def _send(self, notifications: Sequence[Notification]) -> None:
+        answers = await asyncio.gather(*map(self._answer, notifications))
         now = self._now()
-        context = {"sink": name, "alert": notification.alert.id}
-        if isinstance(answer, Delivered):
-            self._metrics.sent(name, "delivered")
-            await self._state.call(
-                lambda store: store.outbox.delivered(name, notification, now, self._update_interval)
+        pairs = list(zip(notifications, answers, strict=True))
+        concerns_others = await self._state.call(lambda store: self._desk.settle(store, pairs, now))
+        for notification, answer in pairs:
+            self._report(notification, answer)
+        if concerns_others:
+            self._wake_others()
+
+    async def _answer(self, notification: Notification) -> Answer:
+        name = self.sink.name
+        began = self._now()
+        try:
+            answer = await self.sink.send(notification)
+        except DetectorError:
+            raise
+        except Exception as error:
+            # An alert that a sink cannot write must not take all others with it.
+            log.exception("sink failed unexpectedly", sink=name, alert=notification.alert.id)
+            answer = Permanent(f"unexpected {type(error).__name__}: this is a bug")
+        self._metrics.sent(name, _result(answer), self._now() - began)
+        return answer
+
+    def _report(self, notification: Notification, answer: Answer) -> None:
+        context = {"sink": self.sink.name, "alert": notification.alert.id}
+        if isinstance(answer, Permanent):
+            log.error("alert not delivered, and never will be", why=clean(answer.why), **context)
+        elif not isinstance(answer, Delivered):
+            log.warning(
+                "alert not delivered yet",
+                why=clean(answer.why),
+                attempt=notification.attempts + 1,
+                **context,
             )
-        elif isinstance(answer, Permanent):
-            self._metrics.sent(name, "permanent")
-            log.error("alert not delivered, and never will be", why=answer.why, **context)
-            await self._state.call(lambda store: store.outbox.bury(name, notification, answer.why))
+
+    async def _refresh(self, now: float) -> None:
+        """Remind a sink that forgets of what is open."""
+        sink, desk = self.sink, self._desk
+        if not isinstance(sink, Refreshing) or now < max(
+            self._refresh_at, desk.health.closed_until
+        ):
+            return
+        self._refresh_at = now + sink.refresh_seconds
+        notifications = await self._state.call(desk.open_alerts)
+        if not notifications:
+            return
+        answer = await sink.refresh(notifications)
+        concerns_others = await self._state.call(
+            lambda store: desk.refreshed(store, answer, self._now())
+        )
+        if not isinstance(answer, Delivered):
+            log.warning("sink not reminded of open alerts", sink=sink.name, why=clean(answer.why))
+        if concerns_others:
+            self._wake_others()
+
+    async def _clean(self, now: float) -> None:
+        if now < self._clean_at:
+            return
+        self._clean_at = now + HOUSEKEEPING_SECONDS
+        name, desk = self.sink.name, self._desk
+        expired = await self._state.call(lambda store: desk.expire(store, now))
+        if expired:
+            log.error("alerts have waited for too long", sink=name, alerts=expired)
+        while relieved := await self._state.call(lambda store: desk.relieve(store, now)):
+            self._metrics.digested(name, relieved)
+            log.warning("too many alerts wait: some were put together", sink=name, alerts=relieved)
+
+    async def _count(self) -> None:
+        counts = await self._state.call(self._desk.counts)
+        self._metrics.outbox(self.sink.name, counts, self._now())
+        self._metrics.sink_health(self.sink.name, self._desk.health.failing_since, self._now())
+
+    async def _wait(self, work: Work) -> float:
+        """Return for how long there is nothing to do, in seconds."""
+        name, now = self.sink.name, self._now()
+        overdue_at = self._desk.overdue_at()
+        is_overdue = overdue_at is not None and now >= overdue_at
+        if is_overdue and await self._state.call(lambda store: self._desk.look(store, now)):
+            self._wake_others()
+        times = [now + IDLE_SECONDS, self._desk.overdue_at()]
+        if isinstance(self.sink, Refreshing):
+            times.append(self._refresh_at)
+        if work.wait is not None:
+            times.append(now + work.wait)
         else:
-            self._metrics.sent(name, "retry")
-            wait = backoff_seconds(notification.attempts + 1, random.random)
-            wait = max(wait, answer.after or 0.0)
-            log.warning("alert not delivered yet", why=answer.why, again_in=wait, **context)
-            await self._state.call(
-                lambda store: store.outbox.retry_later(name, notification, now + wait, answer.why)
-            )
+            # What was due then and was not sent waits for something else that is.
+            planned = self._planned_at
+            times.append(await self._state.call(lambda store: store.outbox.next_due(name, planned)))
+        return max(min(time for time in times if time is not None) - now, 0.0)
 
 
-def _due(store: Store, sink: str, now: float) -> list[Notification]:
-    """Return what is due to a sink, each alert as it is now."""
-    now_of = Current(store).alert
-    return [replace(item, alert=now_of(item.alert)) for item in store.outbox.due(sink, now, BATCH)]
+def _result(answer: Answer) -> str:
+    if isinstance(answer, Delivered):
+        return "delivered"
+    return "permanent" if isinstance(answer, Permanent) else "retry"

@@ -91,8 +91,8 @@ class Outbox(Protocol):
         """Return the alerts that a sink has been told of and that are open."""
         ...
 
-    def next_due(self, sink: str) -> float | None:
-        """Return when the next notification is due, or None where none is waiting."""
+    def next_due(self, sink: str, after: float = 0.0) -> float | None:
+        """Return when the next notification is due after a time, or None where none is."""
         ...
 
     def delivered(
@@ -103,6 +103,10 @@ class Outbox(Protocol):
 
     def digested(self, sink: str, told: Iterable[Mention], digest_id: str, now: float) -> None:
         """Note that a digest stands for notifications; what is newer than it stays pending."""
+        ...
+
+    def passed_over(self, sink: str, mention: Mention, now: float) -> None:
+        """Note that a sink need not hear of a notification; what is newer stays pending."""
         ...
 
     def is_digest_over(self, sink: str, digest_id: str) -> bool:

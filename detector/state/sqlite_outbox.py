@@ -144,10 +144,11 @@ class SQLiteOutbox:
         )
         return [Notification(alert_of(row, self._path), "updated") for row in rows]
 
-    def next_due(self, sink: str) -> float | None:
-        """Return when the next notification is due, or None where none is waiting."""
+    def next_due(self, sink: str, after: float = 0.0) -> float | None:
+        """Return when the next notification is due after a time, or None where none is."""
         ((due_at,),) = self._rows(
-            "SELECT min(due_at) FROM outbox WHERE sink = ? AND state = 'pending'", (sink,)
+            "SELECT min(due_at) FROM outbox WHERE sink = ? AND state = 'pending' AND due_at > ?",
+            (sink, after),
         )
         return due_at  # type: ignore[no-any-return]
 
@@ -171,6 +172,10 @@ class SQLiteOutbox:
             for item in mentions:
                 told_by = digest_id if item.kind == "raised" or item.told_by else None
                 self._taken(sink, item.id, item.revision, item.kind, now, 0.0, told_by)
+
+    def passed_over(self, sink: str, mention: Mention, now: float) -> None:
+        """Note that a sink need not hear of a notification; what is newer stays pending."""
+        self._taken(sink, mention.id, mention.revision, mention.kind, now, 0.0, mention.told_by)
 
     def _taken(
         self,

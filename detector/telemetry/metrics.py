@@ -122,6 +122,25 @@ class Metrics:
             ["sink", "result"],
             registry=registry,
         )
+        self._send_seconds = Histogram(
+            "detector_sink_send_seconds",
+            "From the beginning of an attempt to the sink's answer.",
+            ["sink"],
+            buckets=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+            registry=registry,
+        )
+        self._digested = Counter(
+            "detector_digested_notifications",
+            "Notifications for which a digest stands, as they were too many or are grouped.",
+            ["sink"],
+            registry=registry,
+        )
+        self._sink_failing = Gauge(
+            "detector_sink_failing_seconds",
+            "For how long a sink has taken nothing that it was sent; 0 where it works.",
+            ["sink"],
+            registry=registry,
+        )
         self._outbox = Gauge(
             "detector_outbox_notifications",
             "Notifications that wait, or that were refused for good.",
@@ -388,9 +407,19 @@ class Metrics:
         """Record the bytes in hand."""
         self._in_hand.set(size)
 
-    def sent(self, sink: str, result: str) -> None:
-        """Record an attempt to send: `delivered`, `retry` or `permanent`."""
+    def sent(self, sink: str, result: str, seconds: float) -> None:
+        """Record an attempt to send: `delivered`, `retry` or `permanent`, and how long it took."""
         self._sends.labels(sink, result).inc()
+        self._send_seconds.labels(sink).observe(seconds)
+
+    def digested(self, sink: str, notifications: int) -> None:
+        """Record that one message was made that stands for so many notifications."""
+        self._digested.labels(sink).inc(notifications)
+
+    def sink_health(self, sink: str, failing_since: float | None, now: float) -> None:
+        """Record since when a sink has taken nothing; None where it works."""
+        failing = 0.0 if failing_since is None else max(0.0, now - failing_since)
+        self._sink_failing.labels(sink).set(failing)
 
     def outbox(self, sink: str, counts: OutboxCounts, now: float) -> None:
         """Record how a sink's outbox stands."""

@@ -132,7 +132,7 @@ def test_alerts_that_a_receiver_puts_off_wait_for_the_next_start(tmp_path: Path)
     with Hook(then=429) as hook:
         sinks = [{"type": "webhook", "url": hook.url}, {"type": "stdout"}]
         with on_sample(tmp_path, sinks=sinks) as service:
-            service.wait_until(lambda: len(set(hook.ids(429))) == len(service.alerts) == SENT)
+            service.wait_until(lambda: hook.ids(429) and len(service.alerts) == SENT)
             assert service.stop() == 0
     with SQLiteStore.open(tmp_path / "state" / "detector.sqlite3") as store:
         assert store.outbox.counts("webhook").pending == SENT

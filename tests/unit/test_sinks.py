@@ -10,10 +10,13 @@ import pytest
 from aiohttp import web
 
 from detector.alerts.alert import Alert
+from detector.alerts.routing import Router
 from detector.config import SNSSinkConfig, StdoutSinkConfig, WebhookSinkConfig
 from detector.errors import SinkError
+from detector.sinks.desk import Desk
 from detector.sinks.http import MAX_RETRY_AFTER_SECONDS, retry_after_seconds
 from detector.sinks.outbox import OutboxWorker
+from detector.sinks.policy import Policy
 from detector.sinks.sink import Answer, Delivered, Permanent, Retry
 from detector.sinks.sns import MAX_MESSAGE_BYTES, SNSSink, fitting_message
 from detector.sinks.stdout import StdoutSink
@@ -223,11 +226,12 @@ def state(store: SQLiteStore) -> Iterator[StateWorker]:
 
 
 def worker_of(sink: ScriptedSink, state: StateWorker) -> OutboxWorker:
-    return OutboxWorker(sink, state, Metrics(), update_interval=60, now=time.time)
+    desk = Desk(sink.name, Policy(), Router.to("s"), sink.concurrency)
+    return OutboxWorker(sink, desk, state, Metrics(), now=time.time)
 
 
 def save(store: SQLiteStore, made: Alert) -> None:
-    with store.transaction(0) as transaction:
+    with store.transaction(time.time()) as transaction:
         transaction.save_alert(made, ["s"], 60)
 
 
@@ -284,7 +288,7 @@ async def test_one_failing_alert_does_not_hold_up_the_next(
     store: SQLiteStore, state: StateWorker
 ) -> None:
     save(store, alert())
-    save(store, msgspec.structs.replace(alert(), id="another"))
+    save(store, msgspec.structs.replace(alert(), id="another", rule_id="another"))
     sink = ScriptedSink(Retry("busy"), Delivered())
     assert await worker_of(sink, state).send_due() == 2
     assert store.outbox.counts("s").pending == 1

@@ -1,0 +1,345 @@
+"""One sink's share of the state: what it is to be sent next, and what became of that.
+
+Everything here runs in the state's thread, each step in one transaction.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from detector.alerts.digest import DIGEST, Mention, digest_alert
+from detector.alerts.failing_sink import SINK_FAILING, failing_sink_alert
+from detector.alerts.routing import Routed, Router
+from detector.backoff import backoff_seconds
+from detector.counting.current import Current
+from detector.sinks.health import ALERT_CAP_SECONDS, Health
+from detector.sinks.pacing import Bucket, Step, one_by_one, put_together
+from detector.sinks.policy import Policy
+from detector.sinks.sink import Answer, Delivered, Permanent
+from detector.state.sqlite_outbox import series_of
+from detector.state.store import Notification, OutboxCounts, Revision, Store
+from detector.windows.aligned import WindowKey
+
+MAX_DIGESTED = 10_000
+"""Notifications that one digest stands for: some 20 MB while it is made. More make another one."""
+
+MAX_REFRESHED = 20_000
+"""Open alerts of which a sink is reminded."""
+
+_KEY = "detector.sink"
+_OWN = frozenset({DIGEST, SINK_FAILING})
+
+
+class SinkState(msgspec.Struct):
+    """What is kept of a sink over a restart."""
+
+    bucket: Bucket
+    health: Health = msgspec.field(default_factory=Health)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What to do now: alerts to send, which may go out side by side, or a time to wait in seconds.
+
+    `has_more` says that there may be something else to do at once. `digested` counts the
+    notifications for which a digest stands since.
+    """
+
+    send: Sequence[Notification] = ()
+    wait: float | None = None
+    has_more: bool = False
+    digested: int = 0
+
+
+class Desk:
+    """Plans for one sink, and keeps its account.
+
+    `random` returns a number from 0 up to 1.
+    """
+
+    def __init__(self, sink: str, policy: Policy, router: Router, concurrency: int) -> None:
+        self._sink = sink
+        self._policy = policy
+        self._router = router
+        self._concurrency = concurrency
+        self._key = WindowKey(_KEY, (sink,), 0, 0)
+        burst = float(policy.rate.burst) if policy.rate else 0.0
+        self._kept = SinkState(Bucket(burst, 0.0))
+        self._written = msgspec.json.encode(self._kept)
+
+    @property
+    def health(self) -> Health:
+        """How the sink fares."""
+        return self._kept.health
+
+    def open(self, store: Store, now: float) -> int:
+        """Read what is kept; return how many dead letters are tried once more.
+
+        Raises:
+            StateError: the state cannot be read.
+        """
+        kept = store.load(self._key, SinkState)
+        if kept is not None:
+            self._kept = kept
+            self.health.failures = 0  # whoever has just mended it need not wait
+            self.health.closed_until = 0.0
+        return store.outbox.revive(self._sink, now)
+
+    def plan(self, store: Store, now: float) -> Work:
+        """Return what to do now; digests are made on the way."""
+        with store.outbox.writing():
+            if now < self.health.closed_until:
+                return Work(wait=self.health.closed_until - now)
+            if self.health.is_down:
+                store.outbox.retry_now(self._sink, now, 1)
+            mentions = self._due(store, now)
+            if self._pass_over(store, mentions, now):
+                return Work(has_more=True)
+            step = self._step(mentions, now)
+            if step.digest:
+                if self._policy.group is None:
+                    due = store.outbox.due_mentions(self._sink, now, MAX_DIGESTED)
+                    return self._digest(store, self._loose(due), now)
+                return self._digest(store, step.digest, now)
+            if step.single:
+                return self._chosen(store, {item.id for item in step.single}, len(mentions), now)
+            return Work(wait=step.wait)
+
+    def relieve(self, store: Store, now: float) -> int:
+        """Put the oldest notifications together if there are too many; return how many went."""
+        if not self._policy.has_digests:
+            return 0
+        if store.outbox.counts(self._sink).pending <= self._policy.max_pending:
+            return 0
+        with store.outbox.writing():
+            due = store.outbox.due_mentions(self._sink, now, MAX_DIGESTED)
+            return self._digest(store, self._loose(due), now).digested
+
+    def settle(
+        self, store: Store, answers: Iterable[tuple[Notification, Answer]], now: float
+    ) -> bool:
+        """Note what became of alerts; return whether other sinks have something to send since."""
+        was_down = self.health.is_down
+        concerns_others = False
+        with store.outbox.writing():
+            for notification, answer in answers:
+                concerns_others |= self._settle(store, notification, answer, now)
+            if was_down and not self.health.is_down:
+                store.outbox.retry_now(self._sink, now)
+            concerns_others |= self._look_after(store, now)
+            self._keep(store, now)
+        return concerns_others
+
+    def refreshed(self, store: Store, answer: Answer, now: float) -> bool:
+        """Note how the sink has taken a reminder of what is open; see `settle`."""
+        with store.outbox.writing():
+            concerns_others = False
+            if isinstance(answer, Delivered):
+                concerns_others = self._has_worked(store, now)
+            elif isinstance(answer, Permanent):
+                self.health.refused(now, answer.why)
+            else:
+                self.health.failed(now, answer.why, answer.after, random.random)
+            concerns_others |= self._look_after(store, now)
+            self._keep(store, now)
+        return concerns_others
+
+    def open_alerts(self, store: Store) -> list[Notification]:
+        """Return the alerts that the sink has and that are open, as they are now."""
+        now_of = Current(store).alert
+        found = store.outbox.open(self._sink, MAX_REFRESHED)
+        return [replace(item, alert=now_of(item.alert)) for item in found]
+
+    def look(self, store: Store, now: float) -> bool:
+        """Tell others if the sink has failed for too long; return whether there is news for one."""
+        with store.outbox.writing():
+            concerns_others = self._look_after(store, now)
+            self._keep(store, now)
+        return concerns_others
+
+    def _look_after(self, store: Store, now: float) -> bool:
+        health, policy = self.health, self._policy
+        since = health.failing_since
+        if since is not None and health.is_overdue(now, policy.alert_after):
+            self._tell_others(store, now, since=since, has_ended=False)
+            health.is_told = True
+            self._hand_over(store, now)
+            return True
+        if health.is_told and health.failing_since is not None:
+            return self._hand_over(store, now)
+        return False
+
+    def expire(self, store: Store, now: float) -> int:
+        """Bury what has waited for too long; return how many notifications that were."""
+        why = f"it has waited for {self._policy.retention:g} s"
+        return store.outbox.expire(self._sink, now - self._policy.retention, why)
+
+    def overdue_at(self) -> float | None:
+        """Return when others are to be told that the sink fails."""
+        since = self.health.failing_since
+        if since is None or self.health.is_told:
+            return None
+        return since + self._policy.alert_after
+
+    def counts(self, store: Store) -> OutboxCounts:
+        """Return how the sink's outbox stands."""
+        return store.outbox.counts(self._sink)
+
+    def _due(self, store: Store, now: float) -> list[Mention]:
+        """Return as much of what is due as is needed to see what to do."""
+        policy = self._policy
+        limit = 2 * self._concurrency
+        if policy.rate is not None:
+            limit = max(limit, policy.rate.burst + 1)
+        if policy.group is not None:
+            limit = MAX_DIGESTED
+        return store.outbox.due_mentions(self._sink, now, 1 if self.health.is_down else limit)
+
+    def _pass_over(self, store: Store, mentions: Iterable[Mention], now: float) -> int:
+        """Note as done what the sink need not hear of; return how many notifications that were."""
+        passed = [item for item in mentions if self._is_passed_over(item)]
+        for item in passed:
+            store.outbox.passed_over(self._sink, item, now)
+            if item.kind == "resolved" and item.told_by is not None:
+                self._end_digest(store, item.told_by, now)
+        return len(passed)
+
+    def _is_passed_over(self, item: Mention) -> bool:
+        """Return whether the sink is not to hear of a notification, or knows it."""
+        if not self._policy.wants(item.kind):
+            return True
+        if item.told_by is None:
+            return False
+        # What it was told of in a digest alone ends with that, and is no incident of its own.
+        return item.kind == "resolved" or (item.kind == "updated" and self._policy.folds)
+
+    def _end_digest(self, store: Store, digest_id: str, now: float) -> None:
+        if store.outbox.is_digest_over(self._sink, digest_id):
+            with store.transaction(now) as transaction:
+                transaction.revise_alert(
+                    Revision(digest_id, "resolved"), [self._sink], self._policy.update_interval
+                )
+
+    def _step(self, mentions: Sequence[Mention], now: float) -> Step:
+        rate, bucket = self._policy.rate, self._bucket(now)
+        # What the detector itself has to say goes first, and never into a digest.
+        own = one_by_one([item for item in mentions if item.rule_id in _OWN], rate, bucket)
+        if own != Step():
+            return own
+        loose = self._loose(mentions)
+        together = put_together(loose, now, rate=rate, bucket=bucket, group=self._policy.group)
+        if together.single or together.digest:
+            return together
+        known = {item.id for item in loose}
+        others = one_by_one([item for item in mentions if item.id not in known], rate, bucket)
+        return others if others.single else replace(others, wait=together.wait or others.wait)
+
+    def _loose(self, mentions: Iterable[Mention]) -> list[Mention]:
+        """Return those of which several may be one message."""
+        return [
+            item
+            for item in mentions
+            if self._policy.has_digests
+            and item.rule_id not in _OWN
+            and (item.kind == "raised" or not self._policy.folds)
+        ]
+
+    def _chosen(self, store: Store, ids: Collection[str], limit: int, now: float) -> Work:
+        """Return alerts as they are now: of each rule and group one, as their order counts."""
+        now_of = Current(store).alert
+        chosen: dict[str, Notification] = {}
+        for item in store.outbox.due(self._sink, now, limit):
+            if item.alert.id in ids and len(chosen) < self._concurrency:
+                chosen.setdefault(series_of(item.alert), item)
+        send = [replace(item, alert=now_of(item.alert)) for item in chosen.values()]
+        return Work(send=send, has_more=True)
+
+    def _digest(self, store: Store, mentions: Sequence[Mention], now: float) -> Work:
+        """Put notifications together, and the message that stands for them into the outbox."""
+        if len(mentions) < 2:  # noqa: PLR2004 - one alone says more as itself
+            return Work()
+        alert = digest_alert(self._sink, mentions, now)
+        assert alert.digest is not None  # noqa: S101 - that is what was made
+        with store.transaction(now) as transaction:
+            transaction.save_alert(
+                alert, [self._sink], self._policy.update_interval, pages=alert.digest.raised > 0
+            )
+        store.outbox.digested(self._sink, mentions, alert.id, now)
+        return Work(has_more=True, digested=len(mentions))
+
+    def _settle(self, store: Store, notification: Notification, answer: Answer, now: float) -> bool:
+        """Note what became of one alert; return whether another sink has something to send."""
+        sink, policy, outbox = self._sink, self._policy, store.outbox
+        if isinstance(answer, Delivered):
+            self._spend(now)
+            outbox.delivered(sink, notification, now, policy.update_interval)
+            self._close_if_over(store, notification, now)
+            return self._has_worked(store, now)
+        if isinstance(answer, Permanent):
+            self.health.refused(now, answer.why)
+            outbox.bury(sink, notification, answer.why)
+            if policy.fallback is None:
+                return False
+            return bool(outbox.hand_over(sink, policy.fallback, now, notification.alert.id))
+        self.health.failed(now, answer.why, answer.after, random.random)
+        wait = backoff_seconds(notification.attempts + 1, random.random, cap=ALERT_CAP_SECONDS)
+        due_at = now + max(wait, answer.after or 0.0)
+        outbox.retry_later(sink, notification, due_at, answer.why)
+        return False
+
+    def _close_if_over(self, store: Store, notification: Notification, now: float) -> None:
+        """End a digest of which nothing goes on, in the account alone."""
+        alert = notification.alert
+        if alert.digest is not None and not alert.digest.raised:
+            with store.transaction(now) as transaction:
+                transaction.revise_alert(Revision(alert.id, "resolved"), (), 0.0)
+
+    def _has_worked(self, store: Store, now: float) -> bool:
+        since, was_told = self.health.failing_since, self.health.is_told
+        self.health.worked()
+        if since is None or not was_told:
+            return False
+        self.health.is_told = False
+        self._tell_others(store, now, since=since, has_ended=True)
+        return True
+
+    def _tell_others(self, store: Store, now: float, *, since: float, has_ended: bool) -> None:
+        alert = failing_sink_alert(
+            self._sink,
+            self.health.why,
+            since,
+            now,
+            limit=self._policy.alert_after,
+            has_ended=has_ended,
+        )
+        names = self._router.sinks(Routed.of_own(alert)) or self._router.names
+        with store.transaction(now) as transaction:
+            transaction.save_alert(
+                alert,
+                [name for name in names if name != self._sink],
+                self._policy.update_interval,
+            )
+
+    def _hand_over(self, store: Store, now: float) -> bool:
+        fallback = self._policy.fallback
+        return fallback is not None and bool(store.outbox.hand_over(self._sink, fallback, now))
+
+    def _bucket(self, now: float) -> Bucket:
+        rate = self._policy.rate
+        return self._kept.bucket if rate is None else self._kept.bucket.filled(rate, now)
+
+    def _spend(self, now: float) -> None:
+        if self._policy.rate is not None:
+            self._kept.bucket = self._bucket(now).less(1)
+
+    def _keep(self, store: Store, now: float) -> None:
+        """Keep what has changed: of a sink without a rate that works, nothing has."""
+        body = msgspec.json.encode(self._kept)
+        if body != self._written:
+            with store.transaction(now) as transaction:
+                transaction.save(self._key, self._kept)
+            self._written = body
