@@ -37,6 +37,9 @@ AlertState = Literal["open", "resolved", "withdrawn"]
 """Whether it goes on, has been quiet for long enough, or is true no more: events that came in later
 have undone what was said."""
 
+NotificationKind = Literal["raised", "updated", "resolved"]
+"""What a receiver should do: page somebody, add to what it has shown, or close it."""
+
 Counting = Literal["aligned", "sliding", "correlation", "single", "own"]
 """What an alert is made from: an aligned or a sliding window, a correlation, one event that is
 older than the windows retained, or the detector itself."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
-from typing import Literal
-
 import msgspec
 
-from detector.alerts.alert import Alert
+from detector.alerts.alert import Alert, NotificationKind
+from detector.alerts.plain import clean, listed
+from detector.alerts.story import Reading, silence_of, tell
+
+__all__ = ["NotificationKind", "alert_json", "alert_line", "alert_text", "clean"]
 
 MAX_LISTED = 5
-"""Names shown of a kind; the JSON form has all that the window kept."""
-
-
-NotificationKind = Literal["raised", "updated", "resolved"]
-"""What a receiver should do: page somebody, add to what it has shown, or close it."""
+"""Names shown of a kind on one line; the JSON form has all that the window kept."""
 
 
 def alert_json(alert: Alert, kind: NotificationKind) -> bytes:
@@ -22,51 +19,22 @@ def alert_json(alert: Alert, kind: NotificationKind) -> bytes:
     return b'{"kind":"' + kind.encode() + b'",' + msgspec.json.encode(alert)[1:]
 
 
-def alert_text(alert: Alert, kind: NotificationKind = "raised") -> str:
+def alert_text(
+    alert: Alert, kind: NotificationKind = "raised", reading: Reading | None = None
+) -> str:
     """Return some lines that say what happened, where, who did it, and what to do first.
 
     Names chosen by whoever called AWS are stripped of control characters, so that none of them can
     move a terminal's cursor or write a line of its own.
     """
-    title = f"[{alert.level.upper()}] {clean(alert.title)}{news_of(alert, kind)}"
-    rows = alert_rows(alert)
-    return "\n".join([title, *(f"  {name:<8} {value}" for name, value in rows if value)])
-
-
-def news_of(alert: Alert, kind: NotificationKind) -> str:
-    """Return what is to be said of an alert behind its title."""
-    news = _NEWS[kind]
-    if alert.state == "withdrawn":
-        news = " (withdrawn: later events have undone it)"
-    if alert.status != "stable":
-        news += f" (staged: {alert.status})"
-    if alert.overflow:
-        news += " (all groups beyond the limit)"
-    return news
-
-
-def alert_rows(alert: Alert) -> list[tuple[str, str]]:
-    """Return what there is to know of an alert, line by line; a value may be empty."""
-    late = ", late" if alert.late else ""
-    group = ", ".join(f"{key} {value}" for key, value in alert.group.items())
-    window = f"{alert.window.start} to {alert.window.end}"
-    what, events = clean(alert.description), ""
-    if alert.count:  # else nothing has happened, and that is what it is about
-        what = f"{alert.count} x {_listed(alert.event_names)}"
-        events = f"{alert.first_event_time} to {alert.last_event_time}"
-    return [
-        ("what", what),
-        ("who", _listed(alert.actors)),
-        ("from", _listed(alert.source_ips)),
-        ("where", ", ".join(filter(None, [clean(group), _listed(alert.regions)]))),
-        ("window", f"{window}, threshold {alert.threshold:g}{late}"),
-        ("episode", _episode(alert)),
-        ("silence", _silence(alert)),
-        ("why", clean(alert.reason)),
-        ("events", events),
-        ("runbook", clean(alert.runbook)),
-        ("alert", alert.id),
+    story = tell(alert, kind, reading or Reading())
+    rows = [
+        *story.rows,
+        *((_LINK_LABELS.get(link.text, link.text), link.href) for link in story.links),
     ]
+    steps = story.runbook.split("\n") if story.runbook else []
+    rows += [("runbook" if number == 0 else "", step) for number, step in enumerate(steps)]
+    return "\n".join([story.headline, *(f"  {label:<8} {value}" for label, value in rows)])
 
 
 def alert_line(alert: Alert) -> str:
@@ -77,45 +45,13 @@ def alert_line(alert: Alert) -> str:
         alert.level,
         f"{alert.count} x {alert.title}",
         *(str(value) for value in alert.group.values()),
-        _listed(alert.actors),
+        listed(alert.actors, MAX_LISTED),
     ]
     if alert.status != "stable":
         words.append(f"(staged: {alert.status})")
     if alert.suppressed is not None:
-        words.append(f"({_silence(alert)})")
+        words.append(f"({silence_of(alert)})")
     return clean("  ".join(filter(None, [*words, alert.id])))
 
 
-_NEWS: dict[NotificationKind, str] = {
-    "raised": "",
-    "updated": " (update)",
-    "resolved": " (resolved)",
-}
-
-
-def _episode(alert: Alert) -> str:
-    episode = alert.episode
-    if episode is None or episode.windows == 1:
-        return ""
-    return f"{episode.windows} windows since {episode.start}, {episode.count} events, {episode.id}"
-
-
-def _silence(alert: Alert) -> str:
-    silence = alert.suppressed
-    if silence is None:
-        return ""
-    return clean(f"not sent, by {silence.author} until {silence.end}: {silence.reason}")
-
-
-def clean(text: str) -> str:
-    """Return the text with control, format and line-separating characters replaced by spaces."""
-    return "".join(
-        " " if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else character
-        for character in text
-    )
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(clean(name) for name in names[:MAX_LISTED])
-    more = len(names) - MAX_LISTED
-    return f"{shown} and {more} more" if more > 0 else shown
+_LINK_LABELS = {"CloudTrail event": "event", "SIEM": "siem"}

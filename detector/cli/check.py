@@ -14,10 +14,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from detector.alerts.plain import counted
 from detector.alerts.text import clean
 from detector.cli.shared import (
     any_path,
-    counted,
     echo_json,
     format_option,
     placeholders_option,

@@ -12,11 +12,11 @@ import click
 import msgspec
 
 from detector import lenient_json
+from detector.alerts.plain import counted
 from detector.alerts.text import clean
 from detector.cli.inputs import STANDARD_INPUT, read_messages
 from detector.cli.shared import (
     WrongCall,
-    counted,
     echo_json,
     existing_or_stdin,
     format_option,

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
+from detector.alerts.plain import counted
 from detector.alerts.text import clean
 from detector.cli.inputs import read_messages
-from detector.cli.shared import counted, echo_json, existing_or_stdin
+from detector.cli.shared import echo_json, existing_or_stdin
 from detector.errors import PatternError
 from detector.metric_filter import MetricFilter, MetricFilterMatch
 from detector.rules.filter_pattern import repaired

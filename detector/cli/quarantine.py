@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from detector.alerts.plain import counted
 from detector.alerts.text import clean
-from detector.cli.shared import any_path, counted, echo_json, format_option, report
+from detector.cli.shared import any_path, echo_json, format_option, report
 from detector.config import Config, QuarantineConfig, load_config
 from detector.errors import ConfigError, QuarantineError, StateError
 from detector.quarantine.entry import Head, body_of, read_entry, read_head

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
+from detector.alerts.plain import counted
 from detector.alerts.text import clean
 from detector.cli.junit import Case, Suite, junit_xml
 from detector.cli.shared import (
     any_path,
-    counted,
     loaded_rules,
     placeholders_option,
     report,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from detector.alerts.text import alert_text, clean
+from detector.alerts.plain import clean, counted
+from detector.alerts.text import alert_text
 from detector.cli.replay_items import (
     S3Options,
     end_moment,
@@ -21,7 +22,6 @@ from detector.cli.replay_items import (
 )
 from detector.cli.shared import (
     any_path,
-    counted,
     echo_json,
     format_option,
     loaded_rules,

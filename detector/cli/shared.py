@@ -10,7 +10,7 @@ from typing import IO, Any
 import click
 import msgspec
 
-from detector.alerts.text import clean
+from detector.alerts.plain import clean
 from detector.errors import DetectorError
 from detector.lenient_json import repair
 from detector.rule_source import RuleSource
@@ -71,8 +71,3 @@ def echo_json(data: object) -> None:
     except UnicodeEncodeError:  # an argument or a file's name that is not UTF-8
         document = repair(json.dumps(data).encode())
     click.echo(msgspec.json.format(document, indent=2).decode())
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number and its noun, in the plural where that is right."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from detector.alerts.text import alert_line, clean
-from detector.cli.shared import any_path, counted, echo_json, format_option, report
+from detector.alerts.plain import clean, counted
+from detector.alerts.text import alert_line
+from detector.cli.shared import any_path, echo_json, format_option, report
 from detector.config import load_config
 from detector.counting.current import current_alerts
 from detector.errors import StateError

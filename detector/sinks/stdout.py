@@ -17,8 +17,8 @@ class StdoutSink:
     concurrency = 1
 
     def __init__(self, config: StdoutSinkConfig, context: SinkContext) -> None:
-        del context
         self.name = config.name
+        self._reading = context.reading
         self._as_text = config.format == "text" or (config.format == "auto" and sys.stdout.isatty())
 
     async def open(self) -> None:
@@ -32,7 +32,7 @@ class StdoutSink:
         """
         alert = notification.alert
         if self._as_text:
-            text = alert_text(alert, notification.kind) + "\n"
+            text = alert_text(alert, notification.kind, self._reading) + "\n"
         else:
             text = alert_json(alert, notification.kind).decode()
         try:

@@ -68,7 +68,8 @@ def test_times_are_written_as_cloudtrail_writes_them(seconds: float, text: str) 
 
 def test_the_text_names_a_few_and_says_how_many_more() -> None:
     text = alert_text(alert(names=8))
-    assert text.startswith("[MEDIUM] IAM policy changed\n  what     8 x PutUserPolicy\n")
+    assert text.startswith("[MEDIUM] IAM policy changed\n  what     PutUserPolicy on user bob (5 ")
+    assert "\n  count    8 x PutUserPolicy\n" in text
     assert "alice, alice1, alice2, alice3, alice4 and 3 more" in text
 
 
@@ -78,7 +79,9 @@ def test_an_update_says_that_it_is_one() -> None:
 
 
 def test_a_late_alert_says_so() -> None:
-    assert ", late\n" in alert_text(msgspec.structs.replace(alert(), late=True))
+    text = alert_text(msgspec.structs.replace(alert(), late=True))
+    assert text.startswith("[MEDIUM] IAM policy changed (late)\n")
+    assert "\n  when     2026-09-16T12:00:00Z, delivered late\n" in text
 
 
 @given(st.text(min_size=1))
@@ -92,3 +95,9 @@ def test_no_name_can_write_a_line_or_move_the_cursor(name: str) -> None:
 def test_names_of_any_script_are_left_readable() -> None:
     assert clean("Zoë 東京 مرحبا") == "Zoë 東京 مرحبا"
     assert clean("a\u202eb\u2028c\x1b[2Jd") == "a b c [2Jd"
+
+
+@given(st.text())
+def test_what_is_left_after_cleaning_is_the_same_when_it_is_cleaned_again(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
+    assert clean(f"{text}\u200b") == clean(text) + " "
