@@ -36,9 +36,10 @@ from detector.rule_source import RuleSource, RulesRead, Settling, all_rules, log
 from detector.silent_source import SilentSources
 from detector.sinks.desk import Desk
 from detector.sinks.egress import Egress
-from detector.sinks.making import make_router, make_sink
+from detector.sinks.making import make_sink
 from detector.sinks.outbox import OutboxWorker
 from detector.sinks.policy import Policy, policy_of
+from detector.sinks.routes import make_router
 from detector.sinks.sink import Sink, SinkContext
 from detector.sources.budget import Budget
 from detector.sources.delivery import Delivery

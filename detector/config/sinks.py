@@ -280,7 +280,7 @@ class ArchiveSinkConfig(Sink, frozen=True, kw_only=True, tag_field="type", tag="
     """
 
     path: str
-    codec: Literal["zstandard", "deflate", "null"] = "deflate"
+    codec: Literal["zstandard", "deflate", "null"] = "zstandard"
     max_bytes: int = 64 << 20
     max_seconds: float = 3600.0
     region: str | None = None

@@ -9,7 +9,9 @@ from detector import RuleSet
 from tests.conftest import REPOSITORY
 
 
-def test_the_wheel_holds_the_shipped_rules_and_the_type_marker(tmp_path: Path) -> None:
+def test_the_wheel_holds_the_shipped_rules_the_type_marker_and_the_archives_schema(
+    tmp_path: Path,
+) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=REPOSITORY,
@@ -21,6 +23,7 @@ def test_the_wheel_holds_the_shipped_rules_and_the_type_marker(tmp_path: Path) -
         archive.extractall(tmp_path / "unpacked")
     package = tmp_path / "unpacked" / "detector"
     assert (package / "py.typed").exists()
+    assert (package / "sinks" / "archive" / "alert.avsc").exists()
     assert set(RuleSet.load(package / "shipped_rules").rules) == set(
         RuleSet.load(REPOSITORY / "rules").rules
     )

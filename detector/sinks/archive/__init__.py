@@ -1,0 +1,1 @@
+"""The archive: every notification as a record of an Avro file, in a folder or in S3."""
