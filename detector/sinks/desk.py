@@ -85,8 +85,7 @@ class Desk:
         kept = store.load(self._key, SinkState)
         if kept is not None:
             self._kept = kept
-            self.health.failures = 0  # whoever has just mended it need not wait
-            self.health.closed_until = 0.0
+            self.health.start(now)
         return store.outbox.revive(self._sink, now)
 
     def plan(self, store: Store, now: float) -> Work:

@@ -73,10 +73,13 @@ class Health(msgspec.Struct):
             and now - self.failing_since >= after
         )
 
-    def clock_set_back(self, now: float) -> None:
-        """Wait for no time that only another clock can have meant."""
-        if self.closed_until > now + max(PROBE_CAP_SECONDS, ALERT_CAP_SECONDS):
-            self.closed_until = now
+    def start(self, now: float) -> None:
+        """Begin anew in another process: whoever has just mended the sink need not wait.
+
+        That it has failed is not forgotten, but a time that is yet to come was another clock's.
+        """
+        self.failures = 0
+        self.closed_until = 0.0
         if self.failing_since is not None:
             self.failing_since = min(self.failing_since, now)
 

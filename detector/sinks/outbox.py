@@ -74,7 +74,7 @@ class OutboxWorker:
             self._wake.clear()
             while (work := await self.step()).has_more:
                 pass
-            wait = await self._wait(work)
+            wait = await self.pause(work)
             with suppress(TimeoutError):
                 # Not asyncio.wait_for: in Python 3.11 it can swallow a cancellation.
                 async with asyncio.timeout(wait):
@@ -92,14 +92,13 @@ class OutboxWorker:
         async with self._sending:
             now = self._now()
             await self._clean(now)
+            await self._refresh(now)
             self._planned_at = now
             work = await self._state.call(lambda store: self._desk.plan(store, now))
             if work.digested:
                 self._metrics.digested(self.sink.name, work.digested)
             if work.send:
                 await self._send(work.send)
-            elif not work.has_more:
-                await self._refresh(now)
         await self._count()
         return work
 
@@ -176,7 +175,7 @@ class OutboxWorker:
         self._metrics.outbox(self.sink.name, counts, self._now())
         self._metrics.sink_health(self.sink.name, self._desk.health.failing_since, self._now())
 
-    async def _wait(self, work: Work) -> float:
+    async def pause(self, work: Work) -> float:
         """Return for how long there is nothing to do, in seconds."""
         name, now = self.sink.name, self._now()
         overdue_at = self._desk.overdue_at()

@@ -154,19 +154,28 @@ MIGRATIONS: Sequence[str] = (
     CREATE INDEX quarantine_by_age ON quarantine (touched_at, number, bytes);
     """,
     """
-    -- The rule and group of an alert: a sink hears of these in order. Where it was not kept, the
-    -- alert stands for itself.
-    ALTER TABLE alerts ADD COLUMN series TEXT NOT NULL DEFAULT '';
-    UPDATE alerts SET series = id;
-    ALTER TABLE outbox ADD COLUMN series TEXT NOT NULL DEFAULT '';
-    UPDATE outbox SET series = alert_id;
-    -- Whether the sink came to know of the incident by this alert; the digest that told of it.
-    ALTER TABLE outbox ADD COLUMN opens INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE outbox ADD COLUMN digest TEXT;
-    DROP INDEX outbox_by_due;
+    -- Written close, as above. `series` is the rule and group of an alert: a sink hears of these in
+    -- order; where it was not kept, an alert stands for itself. `opens` is the incident that a sink
+    -- came to know of by an alert, `digest` the message that alone told of it.
+    CREATE TABLE kept_outbox(sink TEXT NOT NULL,alert_id TEXT NOT NULL REFERENCES alerts(id),
+    state TEXT NOT NULL CHECK(state IN('pending','delivered','dead')),
+    attempts INTEGER NOT NULL DEFAULT 0,due_at REAL NOT NULL,made_at REAL NOT NULL,
+    delivered_at REAL,last_error TEXT,pages INTEGER NOT NULL DEFAULT 1,
+    series TEXT NOT NULL DEFAULT '',opens TEXT,digest TEXT,PRIMARY KEY(sink,alert_id))WITHOUT ROWID;
+    INSERT INTO kept_outbox SELECT sink, alert_id, state, attempts, due_at, made_at, delivered_at,
+        last_error, pages, alert_id, NULL, NULL FROM outbox;
+    DROP TABLE outbox;
+    ALTER TABLE kept_outbox RENAME TO outbox;
+    CREATE TABLE kept_alerts(id TEXT PRIMARY KEY,window_start TEXT NOT NULL,
+    revision INTEGER NOT NULL,state TEXT NOT NULL CHECK(state IN('open','resolved','withdrawn')),
+    count INTEGER NOT NULL,touched_at REAL NOT NULL,series TEXT NOT NULL DEFAULT '');
+    INSERT INTO kept_alerts SELECT *, id FROM alerts;
+    DROP TABLE alerts;
+    ALTER TABLE kept_alerts RENAME TO alerts;
     CREATE INDEX outbox_by_due ON outbox (sink, state, due_at, pages DESC);
     CREATE INDEX alerts_open ON alerts (id) WHERE state = 'open';
     CREATE INDEX outbox_failing ON outbox (sink, series) WHERE state = 'pending' AND attempts > 0;
+    CREATE INDEX outbox_by_incident ON outbox (opens, sink) WHERE opens IS NOT NULL;
     CREATE INDEX outbox_by_digest ON outbox (digest) WHERE digest IS NOT NULL;
     """,
 )

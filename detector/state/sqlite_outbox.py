@@ -20,12 +20,15 @@ LONGEST_WAIT_SECONDS = 7200.0
 
 PUT_OUT = """
     INSERT INTO outbox (sink, alert_id, series, opens, state, due_at, made_at, pages)
-    SELECT :sink, id, series, NOT is_known, 'pending', :now, :now,
+    SELECT :sink, id, series, iif(is_known, NULL, :incident), 'pending', :now, :now,
         iif(:pages OR NOT is_known, revision, 0)
     FROM (
         SELECT id, series, revision, :incident IS NULL OR EXISTS (
             SELECT 1 FROM outbox
             WHERE sink = :sink AND alert_id IN (:incident, :id) AND state != 'dead'
+        ) OR EXISTS (
+            SELECT 1 FROM outbox
+            WHERE opens = :incident AND sink = :sink AND state != 'dead'
         ) AS is_known
         FROM alerts WHERE id = :id
     )
@@ -60,9 +63,9 @@ PUT_OUT_AN_END = """
             WHEN :is_news THEN :now
             ELSE max(delivered_at + :interval, :now) END,
         pages = iif(:withdrawn, 0, pages),
-        opens = 0,
+        opens = NULL,
         state = 'pending'
-    WHERE sink = :sink AND alert_id = :id AND state != 'dead' AND (opens OR NOT :only_opened)
+    WHERE sink = :sink AND alert_id = :id AND state != 'dead' AND (opens IS NOT NULL OR NOT :only_opened)
 """
 """Who was never told of an alert need not hear that it is over. What is withdrawn pages nobody who
 has not been paged yet."""
@@ -256,7 +259,7 @@ class SQLiteOutbox:
         """Have another sink page for what waits at one, or for one alert; see `Outbox`."""
         return self._write(
             "INSERT INTO outbox (sink, alert_id, series, opens, state, due_at, made_at, pages)"
-            " SELECT :other, alert_id, series, 1, 'pending', :now, :now, pages FROM outbox"
+            " SELECT :other, alert_id, series, alert_id, 'pending', :now, :now, pages FROM outbox"
             " WHERE sink = :sink AND state != 'delivered' AND pages > 0"
             " AND (:id IS NULL OR alert_id = :id) ON CONFLICT DO NOTHING",
             {"other": other, "sink": sink, "now": now, "id": alert_id},

@@ -80,7 +80,7 @@ _COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "last_error": _MAYBE_TEXT,
         "pages": "long",
         "series": "string",
-        "opens": "long",
+        "opens": _MAYBE_TEXT,
         "digest": _MAYBE_TEXT,
     },
     "positions": {"source": "string", "key": "string", "value": "string", "touched_at": "double"},

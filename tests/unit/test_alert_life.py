@@ -38,7 +38,7 @@ class Life:
         **settings: Any,
     ) -> None:
         self.store = store
-        self.settings = Settings(routing=Router.to("s"), **settings)
+        self.settings = Settings(**{"routing": Router.to("s"), **settings})
         self.pipeline = Pipeline(
             RuleSet(rules or [iam_rule()]), store, self.settings, silences=silences
         )
@@ -57,11 +57,11 @@ class Life:
         self.now += seconds
         return [told.verdict for told in self.pipeline.advance(NOON + self.now)]
 
-    def send(self) -> list[Notification]:
+    def send(self, sink: str = "s") -> list[Notification]:
         """Take what is due, as a sink that is there does."""
-        found = self.store.outbox.due("s", NOON + self.now, 99)
+        found = self.store.outbox.due(sink, NOON + self.now, 99)
         for item in found:
-            self.store.outbox.delivered("s", item, NOON + self.now, self.settings.update_interval)
+            self.store.outbox.delivered(sink, item, NOON + self.now, self.settings.update_interval)
         return found
 
     def sent(self) -> list[tuple[str, str, int]]:

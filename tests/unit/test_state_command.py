@@ -342,7 +342,7 @@ def states(draw: st.DrawFn) -> Dump:
         st.none() | texts,
         longs,
         texts,
-        longs,
+        st.none() | texts,
         st.none() | texts,
         key=2,
     )
