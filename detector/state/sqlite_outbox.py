@@ -27,7 +27,7 @@ PUT_OUT = """
             SELECT 1 FROM outbox
             WHERE sink = :sink AND alert_id IN (:incident, :id) AND state != 'dead'
         ) OR EXISTS (
-            SELECT 1 FROM outbox
+            SELECT 1 FROM outbox INDEXED BY outbox_by_incident
             WHERE opens = :incident AND sink = :sink AND state != 'dead'
         ) AS is_known
         FROM alerts WHERE id = :id
@@ -65,10 +65,11 @@ PUT_OUT_AN_END = """
         pages = iif(:withdrawn, 0, pages),
         opens = NULL,
         state = 'pending'
-    WHERE sink = :sink AND alert_id = :id AND state != 'dead' AND (opens IS NOT NULL OR NOT :only_opened)
+    WHERE sink = :sink AND alert_id = :id AND state != 'dead'
+        AND (opens IS NOT NULL OR NOT :only_opened)
 """
-"""Who was never told of an alert need not hear that it is over. What is withdrawn pages nobody who
-has not been paged yet."""
+"""Who was never told of an alert need not hear that it is over, and what is withdrawn pages nobody
+who has not been paged yet."""
 
 _DUE = """
     SELECT alert_id, pages, attempts, made_at, digest, due_at FROM outbox AS mine
@@ -139,7 +140,7 @@ class SQLiteOutbox:
         """Return the alerts that a sink has been told of and that are open."""
         rows = self._rows(
             f"SELECT {_ALERT} FROM alerts INDEXED BY alerts_open"  # noqa: S608 - our own names
-            " JOIN outbox ON sink = :sink AND alert_id = alerts.id"
+            " CROSS JOIN outbox ON sink = :sink AND alert_id = alerts.id"
             " JOIN alert_bodies ON alert_bodies.id = alert_id"
             " WHERE alerts.state = 'open' AND delivered_at IS NOT NULL AND digest IS NULL"
             " ORDER BY alert_id LIMIT :limit",
@@ -251,8 +252,9 @@ class SQLiteOutbox:
         """Bury what was put in before a time and waits."""
         return self._write(
             "UPDATE outbox SET state = 'dead', last_error = coalesce(last_error || '; ', '') || ?"
-            " WHERE sink = ? AND state = 'pending' AND made_at < ?",
-            (why, sink, before),
+            " WHERE sink = ? AND alert_id IN (SELECT alert_id FROM outbox INDEXED BY outbox_by_due"
+            "  WHERE sink = ? AND state = 'pending' AND made_at < ?)",
+            (why, sink, sink, before),
         )
 
     def hand_over(self, sink: str, other: str, now: float, alert_id: str | None = None) -> int:
@@ -260,7 +262,8 @@ class SQLiteOutbox:
         return self._write(
             "INSERT INTO outbox (sink, alert_id, series, opens, state, due_at, made_at, pages)"
             " SELECT :other, alert_id, series, alert_id, 'pending', :now, :now, pages FROM outbox"
-            " WHERE sink = :sink AND state != 'delivered' AND pages > 0"
+            " INDEXED BY outbox_by_due"
+            " WHERE sink = :sink AND state IN ('pending', 'dead') AND pages > 0"
             " AND (:id IS NULL OR alert_id = :id) ON CONFLICT DO NOTHING",
             {"other": other, "sink": sink, "now": now, "id": alert_id},
         )
