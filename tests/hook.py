@@ -51,7 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: Hook
 
     def do_POST(self) -> None:
-        alert = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        alert = event["data"]
         status = self.server.statuses.pop(0) if self.server.statuses else self.server.then
         self.server.received.append((alert["id"], status))
         self.server.last[alert["id"]] = alert

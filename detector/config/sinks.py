@@ -10,15 +10,30 @@ import msgspec
 
 from detector.config.section import Named, Section, account, between, is_url, positive, url
 from detector.rules.rule import Level
+from detector.sinks.signing import key_of
 
 Staged = Literal["never", "also", "only"]
 GroupLabel = Literal["rule", "level", "account"]
-BodyFormat = Literal["alert", "cloudevents", "ocsf"]
+BodyFormat = Literal["standard", "alert", "cloudevents", "ocsf"]
+"""How a machine gets an alert; see `detector.alerts.formats`."""
 
 _TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?")
 _PRODUCT_ARN = re.compile(r"arn:aws[a-z-]*:securityhub:[a-z0-9-]+:[0-9]{0,12}:product/\S+/\S+")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+_WEBHOOK_HEADERS = frozenset(
+    {
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+    }
+)
+
+_TOKEN = re.compile(r"[!-~]+")
 
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
 
@@ -110,6 +125,7 @@ class WebhookSinkConfig(HTTPSink, frozen=True, kw_only=True, tag_field="type", t
     """An HTTP endpoint that takes each alert as a JSON POST, by Standard Webhooks.
 
     Each of `signing_secrets` signs, so that a new one can be brought in before the old one goes.
+    `format` is that of the body: `standard` is what Standard Webhooks has, with the alert as data.
     """
 
     secrets = ("url", "headers", "signing_secrets")
@@ -117,12 +133,20 @@ class WebhookSinkConfig(HTTPSink, frozen=True, kw_only=True, tag_field="type", t
     url: str
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     signing_secrets: tuple[str, ...] = ()
-    format: Literal["standard", "alert", "cloudevents", "ocsf"] = "standard"
+    format: BodyFormat = "standard"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         url(self, "url")
         check_headers(self.headers)
+        for name in self.headers:
+            if name.lower() in _WEBHOOK_HEADERS:
+                raise ValueError(f"the header {name} is the sink's own; leave it out of headers")
+        for number, secret in enumerate(self.signing_secrets):
+            try:
+                key_of(secret)
+            except ValueError as error:
+                raise ValueError(f"signing_secrets[{number}] {error}") from None
 
 
 class SlackSinkConfig(HTTPSink, frozen=True, kw_only=True, tag_field="type", tag="slack"):
@@ -212,8 +236,10 @@ class SplunkSinkConfig(HTTPSink, frozen=True, kw_only=True, tag_field="type", ta
     def __post_init__(self) -> None:
         super().__post_init__()
         url(self, "url")
-        if not self.token.strip():
-            raise ValueError("token is empty")
+        if urlsplit(self.url).path.rstrip("/").endswith("/services/collector"):
+            raise ValueError("url is the address alone, like https://splunk.example:8088")
+        if not _TOKEN.fullmatch(self.token):
+            raise ValueError("token is the token alone: no spaces, and not the word Splunk")
 
 
 class CloudWatchAlarmConfig(Section, frozen=True, kw_only=True):

@@ -9,18 +9,21 @@ from detector.config import (
     ArchiveSinkConfig,
     SinkConfig,
     SNSSinkConfig,
+    SplunkSinkConfig,
     StdoutSinkConfig,
     WebhookSinkConfig,
 )
 from detector.sinks.archive.sink import ArchiveSink
 from detector.sinks.sink import Sink, SinkContext
 from detector.sinks.sns import SNSSink
+from detector.sinks.splunk import SplunkSink
 from detector.sinks.stdout import StdoutSink
 from detector.sinks.webhook import WebhookSink
 
 _KINDS: Mapping[type, Callable[[Any, SinkContext], Sink]] = {
     ArchiveSinkConfig: ArchiveSink,
     SNSSinkConfig: SNSSink,
+    SplunkSinkConfig: SplunkSink,
     StdoutSinkConfig: StdoutSink,
     WebhookSinkConfig: WebhookSink,
 }

@@ -77,7 +77,9 @@ async def test_a_webhook_gets_the_alert_as_json_with_an_id_that_marks_repetition
         assert request.headers["Content-Type"] == "application/json"
         assert request.headers["Authorization"] == "Bearer s3cret"
         assert request.headers["webhook-id"] == f"{made.id}.3.raised"
-        assert await request.json() == {"kind": "raised", **msgspec.to_builtins(made)}
+        event = await request.json()
+        assert event["type"] == "alert.raised"
+        assert event["data"] == {"kind": "raised", **msgspec.to_builtins(made)}
 
 
 @pytest.mark.parametrize(
