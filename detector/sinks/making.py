@@ -7,24 +7,33 @@ from typing import Any
 
 from detector.config import (
     ArchiveSinkConfig,
+    PagerDutySinkConfig,
     SinkConfig,
+    SlackSinkConfig,
     SNSSinkConfig,
     SplunkSinkConfig,
     StdoutSinkConfig,
+    TeamsSinkConfig,
     WebhookSinkConfig,
 )
 from detector.sinks.archive.sink import ArchiveSink
+from detector.sinks.pagerduty import PagerDutySink
 from detector.sinks.sink import Sink, SinkContext
+from detector.sinks.slack import SlackSink
 from detector.sinks.sns import SNSSink
 from detector.sinks.splunk import SplunkSink
 from detector.sinks.stdout import StdoutSink
+from detector.sinks.teams import TeamsSink
 from detector.sinks.webhook import WebhookSink
 
 _KINDS: Mapping[type, Callable[[Any, SinkContext], Sink]] = {
     ArchiveSinkConfig: ArchiveSink,
+    PagerDutySinkConfig: PagerDutySink,
+    SlackSinkConfig: SlackSink,
     SNSSinkConfig: SNSSink,
     SplunkSinkConfig: SplunkSink,
     StdoutSinkConfig: StdoutSink,
+    TeamsSinkConfig: TeamsSink,
     WebhookSinkConfig: WebhookSink,
 }
 

@@ -1,0 +1,5 @@
+"""A Slack channel, through an incoming webhook."""
+
+from detector.sinks.slack.sink import SlackSink
+
+__all__ = ["SlackSink"]
