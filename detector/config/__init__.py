@@ -6,9 +6,10 @@ A string may hold `${env:NAME}` or `${file:PATH}`: secrets belong there, not in 
 
 from detector.config.loading import SHIPPED, load_config
 from detector.config.routing import EgressConfig, OutboxConfig, RouteConfig, RoutingConfig
-from detector.config.section import Named, Section
+from detector.config.section import Named, Section, is_url
 from detector.config.sinks import (
     PAGERDUTY_URL,
+    RESERVED_LABELS,
     AlertmanagerSinkConfig,
     ArchiveSinkConfig,
     BodyFormat,
@@ -60,6 +61,7 @@ __all__ = [
     "MAX_ACCESS_KEY_BYTES",
     "MAX_OBJECT_BYTES",
     "PAGERDUTY_URL",
+    "RESERVED_LABELS",
     "SHIPPED",
     "AlertmanagerSinkConfig",
     "AlertsConfig",
@@ -104,5 +106,6 @@ __all__ = [
     "TemplatesConfig",
     "WebhookSinkConfig",
     "WindowsConfig",
+    "is_url",
     "load_config",
 ]

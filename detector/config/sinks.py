@@ -20,6 +20,11 @@ BodyFormat = Literal["standard", "alert", "cloudevents", "ocsf"]
 _TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?")
 _PRODUCT_ARN = re.compile(r"arn:aws[a-z-]*:securityhub:[a-z0-9-]+:[0-9]{0,12}:product/\S+/\S+")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+RESERVED_LABELS = frozenset(
+    {"account", "alertname", "incident", "region", "rule_id", "severity", "test"}
+)
+"""What the detector itself says of an alert at Alertmanager."""
+
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _WEBHOOK_HEADERS = frozenset(
@@ -219,6 +224,8 @@ class AlertmanagerSinkConfig(
         for label in self.labels:
             if not _LABEL.fullmatch(label):
                 raise ValueError(f"labels has {label}, and a name is letters, digits and '_'")
+            if label in RESERVED_LABELS:
+                raise ValueError(f"labels has {label}, which the detector sets itself")
 
 
 class SplunkSinkConfig(HTTPSink, frozen=True, kw_only=True, tag_field="type", tag="splunk"):
@@ -279,6 +286,10 @@ class SNSSinkConfig(Sink, frozen=True, kw_only=True, tag_field="type", tag="sns"
             raise ValueError("topic_arn is like arn:aws:sns:us-east-1:111122223333:alerts")
         if self.format == "cloudwatch-alarm" and (self.rate or self.group):
             raise ValueError("an alarm's messages cannot be put together: leave out rate and group")
+        if self.format == "cloudwatch-alarm" and self.templates:
+            raise ValueError("an alarm's messages are CloudWatch's: leave out templates")
+        if self.format != "text" and self.templates and self.templates.text is not None:
+            raise ValueError("templates.text is for format: text; the others are for machines")
 
 
 class SecurityHubSinkConfig(Sink, frozen=True, kw_only=True, tag_field="type", tag="security_hub"):

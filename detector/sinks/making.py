@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from detector.config import (
+    AlertmanagerSinkConfig,
     ArchiveSinkConfig,
     PagerDutySinkConfig,
+    SecurityHubSinkConfig,
     SinkConfig,
     SlackSinkConfig,
     SNSSinkConfig,
@@ -16,8 +18,10 @@ from detector.config import (
     TeamsSinkConfig,
     WebhookSinkConfig,
 )
+from detector.sinks.alertmanager import AlertmanagerSink
 from detector.sinks.archive.sink import ArchiveSink
 from detector.sinks.pagerduty import PagerDutySink
+from detector.sinks.security_hub import SecurityHubSink
 from detector.sinks.sink import Sink, SinkContext
 from detector.sinks.slack import SlackSink
 from detector.sinks.sns import SNSSink
@@ -27,8 +31,10 @@ from detector.sinks.teams import TeamsSink
 from detector.sinks.webhook import WebhookSink
 
 _KINDS: Mapping[type, Callable[[Any, SinkContext], Sink]] = {
+    AlertmanagerSinkConfig: AlertmanagerSink,
     ArchiveSinkConfig: ArchiveSink,
     PagerDutySinkConfig: PagerDutySink,
+    SecurityHubSinkConfig: SecurityHubSink,
     SlackSinkConfig: SlackSink,
     SNSSinkConfig: SNSSink,
     SplunkSinkConfig: SplunkSink,

@@ -11,14 +11,13 @@ from aiohttp import web
 
 from detector.alerts.alert import Alert
 from detector.alerts.routing import Router
-from detector.config import SNSSinkConfig, StdoutSinkConfig, WebhookSinkConfig
+from detector.config import StdoutSinkConfig, WebhookSinkConfig
 from detector.errors import SinkError
 from detector.sinks.desk import Desk
 from detector.sinks.http import MAX_RETRY_AFTER_SECONDS, retry_after_seconds
 from detector.sinks.outbox import OutboxWorker
 from detector.sinks.policy import Policy
 from detector.sinks.sink import Answer, Delivered, Permanent, Retry
-from detector.sinks.sns import MAX_MESSAGE_BYTES, SNSSink, fitting_message
 from detector.sinks.stdout import StdoutSink
 from detector.state.sqlite import SQLiteStore
 from detector.state.store import Notification
@@ -162,43 +161,6 @@ async def test_standard_output_that_nobody_reads_is_a_failure_for_good(
     sink = StdoutSink(StdoutSinkConfig(name="stdout", format="json"), sink_context())
     with pytest.raises(SinkError, match="standard output cannot be written: Broken pipe"):
         await sink.send(Notification(alert()))
-
-
-def test_a_message_loses_evidence_before_it_is_too_long_for_sns() -> None:
-    made = alert(names=5)
-    shown = msgspec.json.decode(fitting_message(made, "updated"))
-    assert shown == {"kind": "updated", **msgspec.to_builtins(made)}
-    large = msgspec.structs.replace(made, evidence=[{"x": "y" * 100_000}] * 5)
-    message = fitting_message(large, "raised")
-    assert len(message) <= MAX_MESSAGE_BYTES
-    assert len(msgspec.json.decode(message)["evidence"]) == 2
-
-
-def test_a_publication_can_be_filtered_and_its_subject_is_plain() -> None:
-    made = msgspec.structs.replace(alert(), title="Line\nbreak " + "x" * 200)
-    request = SNSSink(
-        SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:us-east-1:111122223333:t"), sink_context()
-    )._request(Notification(made, "updated"))
-    assert request["Subject"].startswith("[MEDIUM] Line break x")
-    assert len(request["Subject"]) == 99
-    attributes = {key: item["StringValue"] for key, item in request["MessageAttributes"].items()}
-    assert attributes == {
-        "alert_id": made.id,
-        "rule_id": made.rule_id,
-        "level": "medium",
-        "kind": "updated",
-    }
-    assert "MessageGroupId" not in request
-
-
-def test_a_fifo_topic_gets_what_it_needs_to_drop_repetitions() -> None:
-    sink = SNSSink(
-        SNSSinkConfig(name="sns", topic_arn="arn:aws:sns:us-east-1:111122223333:t.fifo"),
-        sink_context(),
-    )
-    request = sink._request(Notification(alert()))
-    assert request["MessageGroupId"] == alert().rule_id
-    assert request["MessageDeduplicationId"] == f"{alert().id}.0.raised"
 
 
 class ScriptedSink:
