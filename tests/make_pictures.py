@@ -2,7 +2,7 @@
 pngquant.
 
 Takes the very messages that the sinks send, and draws each as its service does. Writes
-`docs/pictures/`, and the messages into `docs/sinks-chat.md`.
+`docs/sinks/pictures/`, and the messages into `docs/sinks/chat.md`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 from tests.conftest import REPOSITORY
 from tests.sample_messages import messages
 
-PICTURES = REPOSITORY / "docs" / "pictures"
-DOCUMENT = REPOSITORY / "docs" / "sinks-chat.md"
+PICTURES = REPOSITORY / "docs" / "sinks" / "pictures"
+DOCUMENT = REPOSITORY / "docs" / "sinks" / "chat.md"
 
 WIDTH = 680
 

@@ -15,7 +15,7 @@ from typing import TypeVar, get_args
 import msgspec
 
 from detector.config.section import Named
-from detector.config.sink_names import check_sinks
+from detector.config.sink_checks import check_sinks
 from detector.config.sinks import ArchiveSinkConfig, HTTPSink, SinkConfig
 from detector.config.sources import DirectorySourceConfig, FirehoseSourceConfig, SourceConfig
 from detector.config.tree import Config, QuarantineConfig

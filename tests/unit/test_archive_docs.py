@@ -16,7 +16,7 @@ from tests.alerts import alert
 from tests.conftest import REPOSITORY
 from tests.sinks import answers
 
-PAGE = (REPOSITORY / "docs" / "sinks-archive.md").read_text()
+PAGE = (REPOSITORY / "docs" / "sinks" / "archive.md").read_text()
 TYPES = {"string": "string", "long": "bigint", "double": "double", "boolean": "boolean"}
 
 

@@ -86,7 +86,7 @@ sources:
 sinks:
   - {type: stdout, format: json}
   - {type: sns, topic_arn: "arn:aws:sns:us-east-1:111122223333:alerts"}
-  - {type: webhook, url: "http://127.0.0.1:9/"}
+  - {type: webhook, url: "https://hooks.example/"}
 """,
     )
     assert isinstance(config.sources[0], S3SQSSourceConfig)

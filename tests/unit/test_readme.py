@@ -7,7 +7,13 @@ from typing import get_args
 import msgspec
 import pytest
 
-from detector.config import Config, S3SQSSourceConfig, load_config
+from detector.config import (
+    Config,
+    RouteConfig,
+    S3SQSSourceConfig,
+    SlackSinkConfig,
+    load_config,
+)
 from detector.document import parse
 from detector.errors import RuleError
 from detector.rules.loader import rule_of
@@ -29,7 +35,8 @@ def example(first_line: str, document: str = README) -> str:
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setenv("ALERT_WEBHOOK_URL", "https://hooks.example/x")
-    monkeypatch.setenv("ALERT_WEBHOOK_TOKEN", "s3cret")
+    monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", "https://hooks.slack.example/x")
     monkeypatch.setenv("FIREHOSE_ACCESS_KEY", "s3cret")
     path = tmp_path / "shown.yaml"
     path.write_text(example("configuration"))
@@ -39,7 +46,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 def test_the_example_configuration_is_good(shown: Config) -> None:
     names = ["s3_sqs", "kinesis", "directory", "firehose"]
     assert [source.name for source in shown.sources] == names
-    assert [sink.name for sink in shown.sinks] == ["stdout", "webhook", "sns"]
+    assert [sink.name for sink in shown.sinks] == ["stdout", "slack", "webhook", "sns", "archive"]
 
 
 def test_the_values_shown_are_the_defaults_and_none_is_left_out(
@@ -48,7 +55,7 @@ def test_the_values_shown_are_the_defaults_and_none_is_left_out(
     path = tmp_path / "least.yaml"
     path.write_text("sources: [{type: directory, path: x}]")
     least = load_config(path)
-    sections = ("limits", "alerts", "windows", "telemetry", "log")
+    sections = ("limits", "alerts", "outbox", "egress", "windows", "telemetry", "log")
     for name in (*sections, "drain_seconds", "rules_poll_seconds"):
         assert getattr(shown, name) == getattr(least, name)
         for field in getattr(getattr(shown, name), "__struct_fields__", ()):
@@ -73,6 +80,21 @@ def test_the_example_of_a_queue_shows_all_of_its_keys_and_their_defaults(tmp_pat
     shown = ("name", "queue_url", "region", "buckets", "bucket_owner")
     for field in set(source.__struct_fields__) - set(shown):
         assert getattr(source, field) == getattr(least, field)
+
+
+def test_the_example_of_sinks_shows_all_that_every_sink_may_be_told(
+    tmp_path: Path, shown: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sinks.yaml"
+    text = example("every sink", (REPOSITORY / "docs" / "sinks.md").read_text())
+    path.write_text(f"sources: [{{type: directory, path: x}}]\n{text}")
+    config = load_config(path)
+    for field in (*SlackSinkConfig.__struct_fields__, *RouteConfig.__struct_fields__):
+        assert re.search(rf"\b{field}:", text)
+    least = SlackSinkConfig(url="https://hooks.example/x")
+    for field in ("staged", "updates", "resolved", "rate", "alert_after_seconds"):
+        assert getattr(config.sinks[0], field) == getattr(least, field)
+    assert config.outbox == shown.outbox
 
 
 def test_every_reason_for_which_an_object_is_not_read_is_explained() -> None:

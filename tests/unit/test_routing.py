@@ -190,6 +190,18 @@ def test_routes_are_read_from_the_configuration(tmp_path: Path) -> None:
             {"sinks": [{"type": "stdout", "fallback": "stdout"}], "routing": {}},
             "the fallback of the sink stdout leads back to stdout",
         ),
+        (
+            {"sinks": [{"type": "webhook", "url": "http://[::1]:9/x"}], "routing": {}},
+            "::1 is no public address; add its network to egress.allow",
+        ),
+        (
+            {
+                "sinks": [{"type": "alertmanager", "urls": ["http://10.0.0.1:9093"]}],
+                "routing": {},
+                "egress": {"allow": ["192.168.0.0/16"]},
+            },
+            "10.0.0.1 is no public address",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_an_error(

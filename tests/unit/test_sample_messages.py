@@ -11,7 +11,7 @@ from tests.make_pictures import BODIES, PICTURES, shown
 from tests.sample_messages import messages
 from tests.servers import pagerduty, slack, teams
 
-DOCUMENT = (REPOSITORY / "docs" / "sinks-chat.md").read_text()
+DOCUMENT = (REPOSITORY / "docs" / "sinks" / "chat.md").read_text()
 MAX_PICTURE_BYTES = 60_000
 
 

@@ -10,7 +10,7 @@ import yaml
 from detector.config import AlertmanagerSinkConfig, SecurityHubSinkConfig, SinkConfig, SNSSinkConfig
 from detector.config import Sink as AnySink
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
+DOCS = Path(__file__).parent.parent.parent / "docs" / "sinks"
 
 
 def examples_in(name: str) -> list[SinkConfig]:
@@ -26,15 +26,15 @@ def examples_in(name: str) -> list[SinkConfig]:
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("sinks-aws.md", [SNSSinkConfig, SNSSinkConfig, SecurityHubSinkConfig]),
-        ("sinks-alertmanager.md", [AlertmanagerSinkConfig]),
+        ("aws.md", [SNSSinkConfig, SNSSinkConfig, SecurityHubSinkConfig]),
+        ("alertmanager.md", [AlertmanagerSinkConfig]),
     ],
 )
 def test_examples_can_be_read(name: str, kinds: list[type[AnySink]]) -> None:
     assert [type(sink) for sink in examples_in(name)] == kinds
 
 
-@pytest.mark.parametrize("name", ["sinks-aws.md", "sinks-alertmanager.md"])
+@pytest.mark.parametrize("name", ["aws.md", "alertmanager.md"])
 def test_no_key_of_its_own_is_left_out(name: str) -> None:
     text = (DOCS / name).read_text()
     for sink in examples_in(name):
