@@ -85,6 +85,7 @@ ALERT: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("value", "threshold"), floats),
     **dict.fromkeys(("overflow", "late", "beyond_retention", "test"), st.booleans()),
     **dict.fromkeys(("first_event_time", "last_event_time"), times),
+    "max_delay_seconds": st.none() | st.floats(0, 1e9),
     **dict.fromkeys(("event_names", "actors", "source_ips", "regions", "accounts"), lists),
     **dict.fromkeys(("event_ids", "truncated", "tags"), lists),
     "state": st.sampled_from(get_args(AlertState)),

@@ -149,6 +149,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is an alert, where count and threshold do not say it."""
     first_event_time: str
     last_event_time: str
+    max_delay_seconds: float | None = None
+    """The longest time from an event to CloudTrail's delivery of it, None where nothing tells."""
     event_names: list[str]
     actors: list[str]
     source_ips: list[str]
@@ -328,6 +330,7 @@ def detail(state: WindowState) -> dict[str, Any]:
         "late": state.is_late,
         "first_event_time": utc(state.first_event_time),
         "last_event_time": utc(state.last_event_time),
+        "max_delay_seconds": None if state.delay is None else round(state.delay, 3),
         "event_names": sorted(state.event_names),
         "actors": sorted(state.actors),
         "source_ips": sorted(state.source_ips),

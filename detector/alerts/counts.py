@@ -33,13 +33,27 @@ def count_rows(alert: Alert) -> Iterator[tuple[str, str]]:
 def _when(alert: Alert) -> str:
     first, last = alert.first_event_time, alert.last_event_time
     when = first if first == last else f"{first} to {last}"
+    if alert.max_delay_seconds is not None:
+        upto = "" if alert.count == 1 else "up to "
+        when += f", delivered {upto}{_duration(alert.max_delay_seconds)} later"
     if alert.beyond_retention:
         return f"{when}, so late that its window was not retained any more"
     if alert.late:
         why = [text_at(record, "addendum", "reason") for record in alert.evidence]
         said = listed(sorted({plain(reason, _MAX_NAME) for reason in why if reason}), 3)
-        return f"{when}, delivered late" + (f" ({said})" if said else "")
+        return f"{when}, which is late" + (f" ({said})" if said else "")
     return when
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as a person says it, rounded to two of its units."""
+    rest = max(round(seconds), 0)
+    parts = []
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        number, rest = divmod(rest, unit)
+        if number:
+            parts.append(f"{number} {name}")
+    return " ".join(parts[:2]) or "0 s"
 
 
 def _count(alert: Alert) -> str:

@@ -36,6 +36,7 @@ def observation_of(event: Event, late_after: float) -> Observation:
         region=event.text("awsRegion"),
         account=event.identity.account,
         record=event.record,
+        delay=age,
     )
 
 

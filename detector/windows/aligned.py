@@ -66,7 +66,10 @@ class WindowKey(msgspec.Struct, frozen=True):
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """What counting needs to know of one matched event. `time` is eventTime in seconds."""
+    """What counting needs to know of one matched event. `time` is eventTime in seconds.
+
+    `delay` is how many seconds later CloudTrail delivered it, None where nothing tells.
+    """
 
     time: float
     event_id: str
@@ -77,6 +80,7 @@ class Observation(msgspec.Struct, frozen=True):
     region: str
     account: str
     record: Mapping[str, Any]
+    delay: float | None = None
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -127,6 +131,8 @@ class WindowState(msgspec.Struct):
     is_breaching: bool = False
     is_alerting: bool = False
     is_told: bool = False
+    delay: float | None = None
+    """The longest one of its events, in seconds, None where none is known."""
 
 
 Match = tuple[Observation, Sample]
@@ -206,6 +212,8 @@ def _count(state: WindowState, observation: Observation) -> None:
     state.on_time += not observation.is_late
     state.first_event_time = min(state.first_event_time, observation.time)
     state.last_event_time = max(state.last_event_time, observation.time)
+    if observation.delay is not None:
+        state.delay = max(state.delay or 0.0, observation.delay)
     _tally(state, "event_names", observation.event_name)
     _tally(state, "actors", observation.actor)
     _tally(state, "source_ips", observation.source_ip)

@@ -81,7 +81,7 @@ def test_an_update_says_that_it_is_one() -> None:
 def test_a_late_alert_says_so() -> None:
     text = alert_text(msgspec.structs.replace(alert(), late=True))
     assert text.startswith("[MEDIUM] IAM policy changed (late)\n")
-    assert "\n  when     2026-09-16T12:00:00Z, delivered late\n" in text
+    assert "\n  when     2026-09-16T12:00:00Z, which is late\n" in text
 
 
 @given(st.text(min_size=1))

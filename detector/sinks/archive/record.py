@@ -33,7 +33,7 @@ _UNCHANGED = (
     *("counting", "notify", "dedup_key", "count", "statistic", "value", "threshold"),
     *("comparison_operator", "late", "beyond_retention", "reason", "event_names", "actors"),
     *("source_ips", "regions", "accounts", "event_ids", "truncated", "tags", "description"),
-    *("runbook", "test"),
+    *("runbook", "test", "max_delay_seconds"),
 )
 """Fields of an alert that are kept under their own name, as they are."""
 
