@@ -1,9 +1,12 @@
 """The Alertmanager sink against the real Alertmanager."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +18,7 @@ from detector.sinks.alertmanager import AlertmanagerSink
 from detector.sinks.sink import Delivered, Permanent, Refreshing, Retry
 from detector.state.store import Notification
 from tests.alerts import alert
+from tests.records import log_file, record
 from tests.servers import free_port
 from tests.servers.alertmanager import (
     RESOLVE_TIMEOUT_SECONDS,
@@ -22,8 +26,9 @@ from tests.servers.alertmanager import (
     Receiver,
     alertmanager,
 )
+from tests.service_process import running
 from tests.sinks import opened
-from tests.waiting import until
+from tests.waiting import until, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -208,3 +213,36 @@ async def test_alertmanagers_own_words_are_in_the_reason(
     assert isinstance(answer, Permanent)
     assert "answered 400" in answer.why
     assert "invalid label set" in answer.why
+
+
+def test_the_service_keeps_an_incident_firing_over_a_restart_until_it_has_been_quiet(
+    server: Alertmanager, receiver: Receiver, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").mkdir()
+    config = {
+        "sources": [{"type": "directory", "path": "logs", "settle_seconds": 0.01}],
+        "sinks": [
+            {
+                "type": "alertmanager",
+                "urls": [server.address],
+                "resend_seconds": RESEND_SECONDS,
+            },
+            {"type": "stdout", "format": "json"},
+        ],
+        # So long that nothing but what is sent again keeps it firing.
+        "alerts": {"quiet_seconds": 12, "late_after_seconds": 1},
+    }
+    begun = time.monotonic()
+    with running(tmp_path, config) as service:
+        made = record(at=0, eventTime=utc(math.floor(time.time())))
+        (tmp_path / "logs" / "a.json").write_bytes(log_file(made))
+        service.wait_until(lambda: service.alerts)
+        (raised,) = service.alerts
+        wait_for(lambda: receiver.statuses(raised["dedup_key"]) == ["firing"])
+        assert service.stop() == 0
+    with running(tmp_path, config) as service:
+        wait_for(lambda: len(receiver.statuses(raised["dedup_key"])) == 2, patience=60)
+        # It ended as it was told to, and not before: Alertmanager alone would have ended it.
+        assert receiver.statuses(raised["dedup_key"]) == ["firing", "resolved"]
+        assert time.monotonic() - begun > 12
+        service.wait_until(lambda: [item["kind"] for item in service.alerts] == ["resolved"])
