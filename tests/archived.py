@@ -81,7 +81,9 @@ SUPPRESSED: dict[str, st.SearchStrategy[Any]] = {"reason": texts, "author": text
 ALERT: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("id", "rule_id", "rule_name", "title", "dedup_key", "statistic"), texts),
     **dict.fromkeys(("comparison_operator", "reason", "description", "runbook"), texts),
-    **dict.fromkeys(("revision", "count"), numbers),
+    **dict.fromkeys(("revision", "count", "period_seconds"), numbers),
+    **dict.fromkeys(("evaluation_periods", "datapoints_to_alarm"), numbers),
+    "treat_missing_data": texts,
     **dict.fromkeys(("value", "threshold"), floats),
     **dict.fromkeys(("overflow", "late", "beyond_retention", "test"), st.booleans()),
     **dict.fromkeys(("first_event_time", "last_event_time"), times),

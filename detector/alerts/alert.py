@@ -141,6 +141,13 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """What was compared with the threshold: the count, or what a statistic makes of the events."""
     threshold: float
     comparison_operator: Comparison
+    period_seconds: int = 0
+    """How long one datapoint is; 0 where there are none."""
+    evaluation_periods: int = 1
+    datapoints_to_alarm: int = 1
+    """So many of so many datapoints that follow on one another must be over the threshold."""
+    treat_missing_data: str = ""
+    """What a sliding window makes of periods without events, in CloudWatch's words."""
     late: bool
     beyond_retention: bool = False
     """Whether it is of one event that came when its window was not retained any more."""
@@ -310,8 +317,21 @@ def _alert(
         tags=list(rule.file.tags),
         description=rule.file.description,
         runbook=rule.file.runbook,
+        **_datapoints(rule),
         **{**detail(state), "late": late},
     )
+
+
+def _datapoints(rule: Rule | Correlation) -> dict[str, Any]:
+    if not isinstance(rule, Rule):
+        return {"period_seconds": rule.timespan}
+    settings = rule.file.window
+    return {
+        "period_seconds": settings.period,
+        "evaluation_periods": settings.evaluation_periods,
+        "datapoints_to_alarm": settings.breaches_to_alarm,
+        "treat_missing_data": settings.treat_missing_data if settings.mode == "sliding" else "",
+    }
 
 
 def refreshed(alert: Alert, state: WindowState) -> Alert:

@@ -240,3 +240,18 @@ def test_every_message_is_within_cloudwatchs_bounds(
     for dimension in trigger["Dimensions"]:
         assert 1 <= len(dimension["value"]) <= 1024
         assert 0 <= len(dimension["name"]) <= 255
+
+
+def test_a_rule_of_several_datapoints_says_of_how_many() -> None:
+    made = msgspec.structs.replace(
+        alert(),
+        period_seconds=60,
+        evaluation_periods=5,
+        datapoints_to_alarm=3,
+        treat_missing_data="breaching",
+    )
+    trigger = told(made)["Trigger"]
+    assert (trigger["Period"], trigger["EvaluationPeriods"]) == (60, 5)
+    assert list(trigger)[list(trigger).index("EvaluationPeriods") + 1] == "DatapointsToAlarm"
+    assert trigger["DatapointsToAlarm"] == 3
+    assert trigger["TreatMissingData"] == "breaching"

@@ -33,7 +33,8 @@ _UNCHANGED = (
     *("counting", "notify", "dedup_key", "count", "statistic", "value", "threshold"),
     *("comparison_operator", "late", "beyond_retention", "reason", "event_names", "actors"),
     *("source_ips", "regions", "accounts", "event_ids", "truncated", "tags", "description"),
-    *("runbook", "test", "max_delay_seconds"),
+    *("runbook", "test", "max_delay_seconds", "period_seconds", "evaluation_periods"),
+    *("datapoints_to_alarm", "treat_missing_data"),
 )
 """Fields of an alert that are kept under their own name, as they are."""
 

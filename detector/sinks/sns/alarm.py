@@ -160,7 +160,6 @@ def _reason(alert: Alert, kind: NotificationKind) -> str:
 
 
 def _trigger(alert: Alert, settings: AlarmSettings) -> dict[str, Any]:
-    window = alert.window
     group = {} if _is_own(alert, settings) else alert.group
     return {
         "MetricName": _metric_name(name_of(alert, MAX_NAME_CHARACTERS)),
@@ -175,11 +174,16 @@ def _trigger(alert: Alert, settings: AlarmSettings) -> dict[str, Any]:
             }
             for name, value in list(group.items())[:MAX_DIMENSIONS]
         ],
-        "Period": round((moment(window.end) - moment(window.start)).total_seconds()),
-        "EvaluationPeriods": 1,
+        "Period": alert.period_seconds,
+        "EvaluationPeriods": alert.evaluation_periods,
+        **(
+            {}
+            if alert.datapoints_to_alarm == alert.evaluation_periods
+            else {"DatapointsToAlarm": alert.datapoints_to_alarm}
+        ),
         "ComparisonOperator": _operator(alert),
         "Threshold": float(alert.threshold),
-        "TreatMissingData": "notBreaching",
+        "TreatMissingData": alert.treat_missing_data or "notBreaching",
         "EvaluateLowSampleCountPercentile": "",
     }
 
