@@ -68,6 +68,9 @@ class HTTPClient:
         self._config = config
         self._egress = egress
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._proxies: dict[tuple[str, str], str | None] = {}
+        """The proxy of each scheme and host. To ask takes longer than to post: each time Python goes
+        through the whole environment. A sink has few hosts, those of its configuration."""
 
     async def open(self) -> None:
         """Prepare; nothing is sent yet.
@@ -100,8 +103,9 @@ class HTTPClient:
             RequestError: there was no answer in time, or no whole one, or the egress rule forbids
                 to ask.
         """
-        host = urlsplit(url).hostname or ""
-        proxy = _proxy(url)
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        proxy = self._proxy(parts.scheme, host)
         if proxy and is_address(host) and not self._egress.permits(host):
             raise RequestError(_forbidden(host, host))
         try:
@@ -128,6 +132,13 @@ class HTTPClient:
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
+
+    def _proxy(self, scheme: str, host: str) -> str | None:
+        """Return the proxy that the environment names for a host, None for none."""
+        key = scheme, host
+        if key not in self._proxies:
+            self._proxies[key] = None if proxy_bypass(host) else getproxies().get(scheme)
+        return self._proxies[key]
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
@@ -202,14 +213,6 @@ def _forbidden_within(error: BaseException) -> _EgressError | None:
             return next(filter(None, map(_forbidden_within, seen.exceptions)), None)
         seen = getattr(seen, "os_error", None) or seen.__cause__
     return None
-
-
-def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for an address, None for none."""
-    parts = urlsplit(url)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    return getproxies().get(parts.scheme)
 
 
 def _described(error: Exception) -> str:

@@ -22,6 +22,10 @@ IDLE_SECONDS = 30.0
 HOUSEKEEPING_SECONDS = 60.0
 """How often what is too old, or too much, is looked for."""
 
+COUNT_SECONDS = 1.0
+"""How often the outbox is counted while there is more to send: all that waits is gone through, which
+for a long outbox is more work than sending some of it."""
+
 log = structlog.get_logger()
 
 
@@ -52,6 +56,7 @@ class OutboxWorker:
         self._planned_at = 0.0
         self._refresh_at = 0.0
         self._clean_at = 0.0
+        self._count_at = 0.0
 
     def wake(self) -> None:
         """Look for due notifications now: some may just have been put in."""
@@ -99,7 +104,7 @@ class OutboxWorker:
                 self._metrics.digested(self.sink.name, work.digested)
             if work.send:
                 await self._send(work.send)
-        await self._count()
+        await self._count(work)
         return work
 
     async def _send(self, notifications: Sequence[Notification]) -> None:
@@ -170,10 +175,14 @@ class OutboxWorker:
             self._metrics.digested(name, relieved)
             log.warning("too many alerts wait: some were put together", sink=name, alerts=relieved)
 
-    async def _count(self) -> None:
+    async def _count(self, work: Work) -> None:
+        name, now = self.sink.name, self._now()
+        self._metrics.sink_health(name, self._desk.health.failing_since, now)
+        if work.has_more and now < self._count_at:
+            return
+        self._count_at = now + COUNT_SECONDS
         counts = await self._state.call(self._desk.counts)
-        self._metrics.outbox(self.sink.name, counts, self._now())
-        self._metrics.sink_health(self.sink.name, self._desk.health.failing_since, self._now())
+        self._metrics.outbox(name, counts, self._now())
 
     async def pause(self, work: Work) -> float:
         """Return for how long there is nothing to do, in seconds."""
