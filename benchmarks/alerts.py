@@ -24,6 +24,7 @@ from typing import TypeVar
 import aiohttp
 import uvloop
 
+from benchmarks import delivery
 from benchmarks.firehose import floor_server
 from benchmarks.measure import in_turns
 from benchmarks.storm import RULE, START, storm
@@ -172,8 +173,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--alerts", type=int, default=2_000)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--rates", type=float, nargs="*", default=[10.0, 200.0], help="a second")
+    parser.add_argument("--seconds", type=float, default=20.0, help="at each rate")
     arguments = parser.parse_args()
     measure(arguments.alerts, arguments.turns)
+    with tempfile.TemporaryDirectory() as folder:
+        delivery.measure(Path(folder), arguments.rates, arguments.seconds)
 
 
 if __name__ == "__main__":

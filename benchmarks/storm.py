@@ -50,7 +50,7 @@ def storm(events: int, groups: int, total: int, first: int = 0) -> Iterator[list
     batch: list[Delivery] = []
     for number in range(first, first + events, RECORDS_A_FILE):
         records = [
-            _record(index, index % groups, START + index * STORM_SECONDS // total)
+            matching_record(index, index % groups, START + index * STORM_SECONDS // total)
             for index in range(number, min(number + RECORDS_A_FILE, first + events))
         ]
         body = igzip.compress(msgspec.json.encode({"Records": records}), compresslevel=1)
@@ -63,7 +63,8 @@ def storm(events: int, groups: int, total: int, first: int = 0) -> Iterator[list
         yield batch
 
 
-def _record(index: int, group: int, moment: int) -> dict[str, object]:
+def matching_record(index: int, group: int, moment: int) -> dict[str, object]:
+    """Return a record that the rule matches: of an account for each group, at an epoch's time."""
     account = f"{100_000_000_000 + group}"
     return {
         "eventVersion": "1.11",
