@@ -137,9 +137,7 @@ class SmallAWS:
             async with asyncio.timeout(wait), self._news:
                 await self._news.wait_for(lambda: self._waiting)
                 now = time.monotonic()
-                numbers = [
-                    self._waiting.popleft() for _ in range(min(most, len(self._waiting)))
-                ]
+                numbers = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
                 for number in numbers:
                     self.times[number].received = self.times[number].received or now
                 return numbers

@@ -33,7 +33,8 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True):
     """What a digest says of one notification: a part of its alert, and what it would have done.
 
     `count` is of the events in the alert's window. `made_at` is when it was put into the outbox,
-    `told_by` the digest in which alone the sink was told of the alert before.
+    `series` what it has in common with those of its rule and group, `told_by` the digest in which
+    alone the sink was told of its incident before.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True):
     actors: list[str] = []
     accounts: list[str] = []
     made_at: float = 0.0
+    series: str = ""
     told_by: str | None = None
 
 

@@ -50,7 +50,7 @@ class Singles:
             sinks,
             context.settings.update_interval,
             pages=kept is None or rule.file.notify == "event",
-            incident=None if kept is None else kept.paged,
+            incident=alert.id if kept is None else kept.paged,
         )
         verdict = Verdict.SUPPRESSED if alert.suppressed else Verdict.RAISED
         context.told.append(Told(verdict, rule.id, rule.file.level, alert.id))
@@ -64,7 +64,7 @@ class Singles:
         """Resolve what no more events have come to for the quiet time."""
         context = self._context
         kept = context.transaction.load(key, Single)
-        context.transaction.set_timer(Timer(key, None, None))
+        context.transaction.drop(key)
         if kept is not None:
             context.transaction.revise_alert(
                 Revision(kept.paged, "resolved"),

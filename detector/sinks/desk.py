@@ -6,7 +6,7 @@ Everything here runs in the state's thread, each step in one transaction.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -19,8 +19,8 @@ from detector.counting.current import Current
 from detector.sinks.health import ALERT_CAP_SECONDS, Health
 from detector.sinks.pacing import Bucket, Step, one_by_one, put_together
 from detector.sinks.policy import Policy
-from detector.sinks.sink import Answer, Delivered, Permanent
-from detector.state.sqlite_outbox import series_of
+from detector.sinks.sink import Answer, Delivered, Permanent, Retry
+from detector.state.outbox import HOLDING_UP
 from detector.state.store import Notification, OutboxCounts, Revision, Store
 from detector.windows.aligned import WindowKey
 
@@ -29,6 +29,9 @@ MAX_DIGESTED = 10_000
 
 MAX_REFRESHED = 20_000
 """Open alerts of which a sink is reminded."""
+
+HAND_OVER_SECONDS = 30.0
+"""How often what has come for a sink that fails is handed over to its fallback."""
 
 _KEY = "detector.sink"
 _OWN = frozenset({DIGEST, SINK_FAILING})
@@ -46,13 +49,15 @@ class Work:
     """What to do now: alerts to send, which may go out side by side, or a time to wait in seconds.
 
     `has_more` says that there may be something else to do at once. `digested` counts the
-    notifications for which a digest stands since.
+    notifications for which a digest stands since. `concerns_others` says that another sink has
+    something to send since.
     """
 
     send: Sequence[Notification] = ()
     wait: float | None = None
     has_more: bool = False
     digested: int = 0
+    concerns_others: bool = False
 
 
 class Desk:
@@ -70,6 +75,9 @@ class Desk:
         burst = float(policy.rate.burst) if policy.rate else 0.0
         self._kept = SinkState(Bucket(burst, 0.0))
         self._written = msgspec.json.encode(self._kept)
+        self._queue: list[Mention] = []
+        """What was planned to be sent one by one and is not on its way yet, in order."""
+        self._handed_at = 0.0
 
     @property
     def health(self) -> Health:
@@ -86,15 +94,22 @@ class Desk:
         if kept is not None:
             self._kept = kept
             self.health.start(now)
+            # The clock may have been set back since.
+            self._kept.bucket = Bucket(kept.bucket.messages, min(kept.bucket.at, now))
         return store.outbox.revive(self._sink, now)
 
     def plan(self, store: Store, now: float) -> Work:
         """Return what to do now; digests are made on the way."""
         with store.outbox.writing():
             if now < self.health.closed_until:
-                return Work(wait=self.health.closed_until - now)
+                return self._while_closed(store, now)
             if self.health.is_down:
+                self._queue.clear()
                 store.outbox.retry_now(self._sink, now, 1)
+            elif self._queue:
+                send = self._next_of_queue(store)
+                if send:
+                    return Work(send=send, has_more=True)
             mentions = self._due(store, now)
             if self._pass_over(store, mentions, now):
                 return Work(has_more=True)
@@ -104,9 +119,9 @@ class Desk:
                     due = store.outbox.due_mentions(self._sink, now, MAX_DIGESTED)
                     return self._digest(store, self._loose(due), now)
                 return self._digest(store, step.digest, now)
-            if step.single:
-                return self._chosen(store, {item.id for item in step.single}, len(mentions), now)
-            return Work(wait=step.wait)
+            self._queue = list(step.single)
+            send = self._next_of_queue(store)
+            return Work(send=send, has_more=bool(send), wait=step.wait)
 
     def relieve(self, store: Store, now: float) -> int:
         """Put the oldest notifications together if there are too many; return how many went."""
@@ -124,8 +139,12 @@ class Desk:
         """Note what became of alerts; return whether other sinks have something to send since."""
         was_down = self.health.is_down
         concerns_others = False
+        # What has failed counts last: a wait that it asks for is not over because others went well.
+        ordered = sorted(answers, key=lambda pair: not isinstance(pair[1], Delivered))
+        if any(not isinstance(answer, Delivered) for _, answer in ordered):
+            self._queue.clear()
         with store.outbox.writing():
-            for notification, answer in answers:
+            for notification, answer in ordered:
                 concerns_others |= self._settle(store, notification, answer, now)
             if was_down and not self.health.is_down:
                 store.outbox.retry_now(self._sink, now)
@@ -135,12 +154,15 @@ class Desk:
 
     def refreshed(self, store: Store, answer: Answer, now: float) -> bool:
         """Note how the sink has taken a reminder of what is open; see `settle`."""
+        was_down = self.health.is_down
         with store.outbox.writing():
             concerns_others = False
             if isinstance(answer, Delivered):
                 concerns_others = self._has_worked(store, now)
+                if was_down:
+                    store.outbox.retry_now(self._sink, now)
             elif isinstance(answer, Permanent):
-                self.health.refused(now, answer.why)
+                self.health.refused(now, answer.why, random.random)
             else:
                 self.health.failed(now, answer.why, answer.after, random.random)
             concerns_others |= self._look_after(store, now)
@@ -209,6 +231,8 @@ class Desk:
 
     def _is_passed_over(self, item: Mention) -> bool:
         """Return whether the sink is not to hear of a notification, or knows it."""
+        if item.rule_id == DIGEST:  # what it tells may be of other kinds than it is itself
+            return item.kind == "resolved" and not self._policy.resolved
         if not self._policy.wants(item.kind):
             return True
         if item.told_by is None:
@@ -219,8 +243,11 @@ class Desk:
     def _end_digest(self, store: Store, digest_id: str, now: float) -> None:
         if store.outbox.is_digest_over(self._sink, digest_id):
             with store.transaction(now) as transaction:
+                # Also at its fallback, which may have been told in its place.
                 transaction.revise_alert(
-                    Revision(digest_id, "resolved"), [self._sink], self._policy.update_interval
+                    Revision(digest_id, "resolved"),
+                    self._router.names,
+                    self._policy.update_interval,
                 )
 
     def _step(self, mentions: Sequence[Mention], now: float) -> Step:
@@ -247,15 +274,34 @@ class Desk:
             and (item.kind == "raised" or not self._policy.folds)
         ]
 
-    def _chosen(self, store: Store, ids: Collection[str], limit: int, now: float) -> Work:
-        """Return alerts as they are now: of each rule and group one, as their order counts."""
+    def _next_of_queue(self, store: Store) -> list[Notification]:
+        """Take alerts off what was planned, of each rule and group one, as they are now."""
+        chosen: dict[str, Mention] = {}
+        rest: list[Mention] = []
+        for item in self._queue:
+            fits = len(chosen) < self._concurrency and item.series not in chosen
+            if fits:
+                chosen[item.series] = item
+            else:
+                rest.append(item)
+        self._queue = rest
         now_of = Current(store).alert
-        chosen: dict[str, Notification] = {}
-        for item in store.outbox.due(self._sink, now, limit):
-            if item.alert.id in ids and len(chosen) < self._concurrency:
-                chosen.setdefault(series_of(item.alert), item)
-        send = [replace(item, alert=now_of(item.alert)) for item in chosen.values()]
-        return Work(send=send, has_more=True)
+        found = store.outbox.notifications(self._sink, [item.id for item in chosen.values()])
+        return [
+            replace(item, alert=now_of(item.alert))
+            for item in found
+            if self._policy.wants(item.kind) or item.alert.rule_id == DIGEST
+        ]
+
+    def _while_closed(self, store: Store, now: float) -> Work:
+        """Wait for a sink that fails; what has come meanwhile goes to its fallback."""
+        concerns_others = False
+        if self.health.is_told and now >= self._handed_at + HAND_OVER_SECONDS:
+            concerns_others = self._hand_over(store, now)
+        wait = self.health.closed_until - now
+        if self.health.is_told:
+            wait = min(wait, HAND_OVER_SECONDS)
+        return Work(wait=wait, concerns_others=concerns_others)
 
     def _digest(self, store: Store, mentions: Sequence[Mention], now: float) -> Work:
         """Put notifications together, and the message that stands for them into the outbox."""
@@ -268,26 +314,45 @@ class Desk:
                 alert, [self._sink], self._policy.update_interval, pages=alert.digest.raised > 0
             )
         store.outbox.digested(self._sink, mentions, alert.id, now)
+        for before in {item.told_by for item in mentions if item.told_by is not None}:
+            self._end_digest(store, before, now)
         return Work(has_more=True, digested=len(mentions))
 
     def _settle(self, store: Store, notification: Notification, answer: Answer, now: float) -> bool:
         """Note what became of one alert; return whether another sink has something to send."""
-        sink, policy, outbox = self._sink, self._policy, store.outbox
         if isinstance(answer, Delivered):
             self._spend(now)
-            outbox.delivered(sink, notification, now, policy.update_interval)
+            store.outbox.delivered(self._sink, notification, now, self._policy.update_interval)
+            if notification.digest is not None:
+                self._end_digest(store, notification.digest, now)
             self._close_if_over(store, notification, now)
             return self._has_worked(store, now)
         if isinstance(answer, Permanent):
-            self.health.refused(now, answer.why)
-            outbox.bury(sink, notification, answer.why)
-            if policy.fallback is None:
-                return False
-            return bool(outbox.hand_over(sink, policy.fallback, now, notification.alert.id))
+            self._spend(now)
+            return self._refused(store, notification, answer, now)
+        return self._failed(store, notification, answer, now)
+
+    def _refused(
+        self, store: Store, notification: Notification, answer: Permanent, now: float
+    ) -> bool:
+        if not notification.attempts:  # else it is known: the sink has refused it before
+            self.health.refused(now, answer.why, random.random)
+        if notification.kind == "updated":
+            # Its incident is known, and must not miss its end for an update that is too long.
+            store.outbox.delivered(self._sink, notification, now, self._policy.update_interval)
+            return False
+        store.outbox.bury(self._sink, notification, answer.why)
+        return self._hand_over(store, now, notification.alert.id)
+
+    def _failed(self, store: Store, notification: Notification, answer: Retry, now: float) -> bool:
+        was_down = self.health.is_down
         self.health.failed(now, answer.why, answer.after, random.random)
-        wait = backoff_seconds(notification.attempts + 1, random.random, cap=ALERT_CAP_SECONDS)
+        failures = notification.attempts + (not was_down)
+        wait = backoff_seconds(failures, random.random, cap=ALERT_CAP_SECONDS)
         due_at = now + max(wait, answer.after or 0.0)
-        outbox.retry_later(sink, notification, due_at, answer.why)
+        store.outbox.retry_later(self._sink, notification, due_at, answer.why, counts=not was_down)
+        if failures > HOLDING_UP:
+            return self._hand_over(store, now, notification.alert.id)
         return False
 
     def _close_if_over(self, store: Store, notification: Notification, now: float) -> None:
@@ -315,17 +380,23 @@ class Desk:
             limit=self._policy.alert_after,
             has_ended=has_ended,
         )
-        names = self._router.sinks(Routed.of_own(alert)) or self._router.names
+        others = [name for name in self._router.names if name != self._sink]
+        routed = self._router.sinks(Routed.of_own(alert))
         with store.transaction(now) as transaction:
             transaction.save_alert(
                 alert,
-                [name for name in names if name != self._sink],
+                [name for name in others if name in routed] or others,
                 self._policy.update_interval,
             )
 
-    def _hand_over(self, store: Store, now: float) -> bool:
+    def _hand_over(self, store: Store, now: float, alert_id: str | None = None) -> bool:
+        """Have the fallback told of what waits, or of one alert; return whether there is any."""
         fallback = self._policy.fallback
-        return fallback is not None and bool(store.outbox.hand_over(self._sink, fallback, now))
+        if fallback is None:
+            return False
+        if alert_id is None:
+            self._handed_at = now
+        return bool(store.outbox.hand_over(self._sink, fallback, now, alert_id))
 
     def _bucket(self, now: float) -> Bucket:
         rate = self._policy.rate

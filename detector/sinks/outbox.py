@@ -23,8 +23,8 @@ HOUSEKEEPING_SECONDS = 60.0
 """How often what is too old, or too much, is looked for."""
 
 COUNT_SECONDS = 1.0
-"""How often the outbox is counted while there is more to send: all that waits is gone through, which
-for a long outbox is more work than sending some of it."""
+"""How often the outbox is counted while there is more to send: all that waits is gone through, and
+for a long outbox that is more work than to send some of it."""
 
 log = structlog.get_logger()
 
@@ -104,6 +104,8 @@ class OutboxWorker:
                 self._metrics.digested(self.sink.name, work.digested)
             if work.send:
                 await self._send(work.send)
+            elif work.concerns_others:
+                self._wake_others()
         await self._count(work)
         return work
 
@@ -154,7 +156,13 @@ class OutboxWorker:
         notifications = await self._state.call(desk.open_alerts)
         if not notifications:
             return
-        answer = await sink.refresh(notifications)
+        try:
+            answer = await sink.refresh(notifications)
+        except DetectorError:
+            raise
+        except Exception as error:
+            log.exception("sink failed unexpectedly", sink=sink.name)
+            answer = Permanent(f"unexpected {type(error).__name__}: this is a bug")
         concerns_others = await self._state.call(
             lambda store: desk.refreshed(store, answer, self._now())
         )
@@ -193,7 +201,7 @@ class OutboxWorker:
             self._wake_others()
         times = [now + IDLE_SECONDS, self._desk.overdue_at()]
         if isinstance(self.sink, Refreshing):
-            times.append(self._refresh_at)
+            times.append(max(self._refresh_at, self._desk.health.closed_until))
         if work.wait is not None:
             times.append(now + work.wait)
         else:

@@ -16,6 +16,11 @@ from detector.alerts.alert import Alert
 from detector.alerts.digest import Mention
 from detector.alerts.text import NotificationKind
 
+HOLDING_UP = 10
+"""Attempts after which an alert that a sink cannot take, while it takes others, holds up nothing
+any more: a quarter of an hour. Fewer, and a moment's trouble loses the order; more, and one alert
+that a receiver chokes on keeps the next ones of its rule and group from everybody."""
+
 EntryState = Literal["pending", "delivered", "dead"]
 
 
@@ -83,6 +88,10 @@ class Outbox(Protocol):
         """
         ...
 
+    def notifications(self, sink: str, alert_ids: Sequence[str]) -> list[Notification]:
+        """Return what waits for a sink of some alerts, in their order."""
+        ...
+
     def due_mentions(self, sink: str, now: float, limit: int) -> list[Mention]:
         """Return what a digest says of notifications that are due; see `due`."""
         ...
@@ -113,8 +122,13 @@ class Outbox(Protocol):
         """Return whether no alert is open that a sink was told of in a digest alone."""
         ...
 
-    def retry_later(self, sink: str, notification: Notification, due_at: float, why: str) -> None:
-        """Note that a sink could not take a notification now."""
+    def retry_later(
+        self, sink: str, notification: Notification, due_at: float, why: str, *, counts: bool = True
+    ) -> None:
+        """Note that a sink could not take a notification now.
+
+        It `counts` if it may be due to the alert, as the sink takes others.
+        """
         ...
 
     def retry_now(self, sink: str, now: float, limit: int | None = None) -> int:
@@ -130,9 +144,9 @@ class Outbox(Protocol):
         ...
 
     def hand_over(self, sink: str, other: str, now: float, alert_id: str | None = None) -> int:
-        """Have another sink page for what waits at one, or for one alert.
+        """Have another sink page for what waits at one or was refused, or for one alert.
 
-        Returned is how many alerts it did not have yet.
+        Each page is handed over once. Returned is how many alerts those are.
         """
         ...
 

@@ -155,15 +155,17 @@ MIGRATIONS: Sequence[str] = (
     """,
     """
     -- Written close, as above. `series` is the rule and group of an alert: a sink hears of these in
-    -- order; where it was not kept, an alert stands for itself. `opens` is the incident that a sink
-    -- came to know of by an alert, `digest` the message that alone told of it.
+    -- order; where it was not kept, an alert stands for itself. `opens` says that a sink came to
+    -- know of the incident by this alert, `digest` is the message that alone told of it, `handed`
+    -- the revision that was last handed over to another sink.
     CREATE TABLE kept_outbox(sink TEXT NOT NULL,alert_id TEXT NOT NULL REFERENCES alerts(id),
     state TEXT NOT NULL CHECK(state IN('pending','delivered','dead')),
     attempts INTEGER NOT NULL DEFAULT 0,due_at REAL NOT NULL,made_at REAL NOT NULL,
     delivered_at REAL,last_error TEXT,pages INTEGER NOT NULL DEFAULT 1,
-    series TEXT NOT NULL DEFAULT '',opens TEXT,digest TEXT,PRIMARY KEY(sink,alert_id))WITHOUT ROWID;
+    series TEXT NOT NULL DEFAULT '',incident TEXT,opens INTEGER NOT NULL DEFAULT 0,digest TEXT,
+    handed INTEGER NOT NULL DEFAULT 0,PRIMARY KEY(sink,alert_id))WITHOUT ROWID;
     INSERT INTO kept_outbox SELECT sink, alert_id, state, attempts, due_at, made_at, delivered_at,
-        last_error, pages, alert_id, NULL, NULL FROM outbox;
+        last_error, pages, alert_id, NULL, 0, NULL, 0 FROM outbox;
     DROP TABLE outbox;
     ALTER TABLE kept_outbox RENAME TO outbox;
     CREATE TABLE kept_alerts(id TEXT PRIMARY KEY,window_start TEXT NOT NULL,
@@ -172,10 +174,18 @@ MIGRATIONS: Sequence[str] = (
     INSERT INTO kept_alerts SELECT *, id FROM alerts;
     DROP TABLE alerts;
     ALTER TABLE kept_alerts RENAME TO alerts;
+    CREATE TABLE kept_timers(rule_id TEXT NOT NULL,group_key TEXT NOT NULL,start INTEGER NOT NULL,
+    period INTEGER NOT NULL,event_at REAL,wall_at REAL,
+    PRIMARY KEY(rule_id,group_key,start,period))WITHOUT ROWID;
+    INSERT INTO kept_timers SELECT * FROM timers;
+    DROP TABLE timers;
+    ALTER TABLE kept_timers RENAME TO timers;
+    CREATE INDEX timers_by_event ON timers (event_at);
+    CREATE INDEX timers_by_wall ON timers (wall_at);
     CREATE INDEX outbox_by_due ON outbox (sink, state, due_at, pages DESC);
     CREATE INDEX alerts_open ON alerts (id) WHERE state = 'open';
     CREATE INDEX outbox_failing ON outbox (sink, series) WHERE state = 'pending' AND attempts > 0;
-    CREATE INDEX outbox_by_incident ON outbox (opens, sink) WHERE opens IS NOT NULL;
+    CREATE INDEX outbox_by_incident ON outbox (incident, sink) WHERE opens;
     CREATE INDEX outbox_by_digest ON outbox (digest) WHERE digest IS NOT NULL;
     """,
 )

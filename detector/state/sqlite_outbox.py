@@ -12,15 +12,15 @@ import msgspec
 from detector.alerts.alert import Alert
 from detector.alerts.digest import Mention
 from detector.state.checks import fault
-from detector.state.outbox import Entry, Notification, OutboxCounts, Selection
+from detector.state.outbox import HOLDING_UP, Entry, Notification, OutboxCounts, Selection
 from detector.state.rows import alert_of, decoded, kind_of, writing
 
 LONGEST_WAIT_SECONDS = 7200.0
 """The longest time for which an attempt is ever put off: that of the outbox's back-off."""
 
 PUT_OUT = """
-    INSERT INTO outbox (sink, alert_id, series, opens, state, due_at, made_at, pages)
-    SELECT :sink, id, series, iif(is_known, NULL, :incident), 'pending', :now, :now,
+    INSERT INTO outbox (sink, alert_id, series, incident, opens, state, due_at, made_at, pages)
+    SELECT :sink, id, series, :incident, NOT is_known, 'pending', :now, :now,
         iif(:pages OR NOT is_known, revision, 0)
     FROM (
         SELECT id, series, revision, :incident IS NULL OR EXISTS (
@@ -28,61 +28,67 @@ PUT_OUT = """
             WHERE sink = :sink AND alert_id IN (:incident, :id) AND state != 'dead'
         ) OR EXISTS (
             SELECT 1 FROM outbox INDEXED BY outbox_by_incident
-            WHERE opens = :incident AND sink = :sink AND state != 'dead'
+            WHERE incident = :incident AND sink = :sink AND opens AND state != 'dead'
         ) AS is_known
         FROM alerts WHERE id = :id
     )
     WHERE true
     ON CONFLICT (sink, alert_id) DO UPDATE SET
-        attempts = iif(state = 'delivered', 0, attempts),
-        made_at = iif(state = 'delivered', excluded.made_at, made_at),
+        attempts = iif(state = 'pending', attempts, 0),
+        made_at = iif(state = 'pending', made_at, excluded.made_at),
         due_at = CASE
             WHEN state = 'delivered' AND NOT excluded.pages
-                THEN max(delivered_at + :interval, excluded.due_at)
-            WHEN state = 'delivered' OR excluded.pages AND NOT pages THEN excluded.due_at
+                THEN max(coalesce(delivered_at + :interval, 0), excluded.due_at)
+            WHEN state != 'pending' OR excluded.pages AND NOT pages THEN excluded.due_at
             ELSE due_at END,
         pages = max(pages, excluded.pages),
-        state = iif(state = 'delivered', 'pending', state)
+        state = 'pending'
     WHERE state = 'delivered' OR excluded.pages > pages
 """
 """An alert for a sink that may not know of it; `pages` is the revision that was the last to page, 0
-where the sink has taken it."""
+where the sink has taken it. What was refused once is tried again when it pages anew."""
 
 PUT_OUT_AN_UPDATE = """
     UPDATE outbox SET attempts = 0, made_at = :now, state = 'pending',
-        due_at = max(delivered_at + :interval, :now)
+        due_at = max(coalesce(delivered_at + :interval, 0), :now)
     WHERE sink = :sink AND alert_id = :id AND state = 'delivered'
 """
 
 PUT_OUT_AN_END = """
     UPDATE outbox SET
-        attempts = iif(state = 'delivered', 0, attempts),
-        made_at = iif(state = 'delivered', :now, made_at),
+        attempts = iif(state = 'pending', attempts, 0),
+        made_at = iif(state = 'pending', made_at, :now),
         due_at = CASE
             WHEN delivered_at IS NULL THEN due_at
             WHEN :is_news THEN :now
             ELSE max(delivered_at + :interval, :now) END,
         pages = iif(:withdrawn, 0, pages),
-        opens = NULL,
-        state = 'pending'
-    WHERE sink = :sink AND alert_id = :id AND state != 'dead'
-        AND (opens IS NOT NULL OR NOT :only_opened)
+        opens = 0,
+        state = iif(:withdrawn AND delivered_at IS NULL AND attempts = 0, 'delivered', 'pending')
+    WHERE sink = :sink AND alert_id = :id AND (state != 'dead' OR delivered_at IS NOT NULL)
+        AND (opens OR NOT :only_opened)
 """
 """Who was never told of an alert need not hear that it is over, and what is withdrawn pages nobody
 who has not been paged yet."""
 
-_DUE = """
-    SELECT alert_id, pages, attempts, made_at, digest, due_at FROM outbox AS mine
+_DUE = f"""
+    SELECT alert_id, pages, attempts, made_at, due_at, series, coalesce(digest, (
+        SELECT digest FROM outbox AS known INDEXED BY outbox_by_incident
+        WHERE known.incident = mine.incident AND known.sink = mine.sink AND known.opens
+    )) AS digest
+    FROM outbox AS mine
     WHERE sink = :sink AND state = 'pending' AND due_at <= :now AND NOT EXISTS (
         SELECT 1 FROM outbox AS first INDEXED BY outbox_failing
         WHERE first.sink = mine.sink AND first.series = mine.series
-            AND first.state = 'pending' AND first.attempts > 0 AND first.alert_id != mine.alert_id
+            AND first.state = 'pending' AND first.attempts > 0
+            AND first.attempts <= {HOLDING_UP} AND first.alert_id != mine.alert_id
             AND (first.made_at, first.pages = 0, first.alert_id)
                 < (mine.made_at, mine.pages = 0, mine.alert_id)
     )
     ORDER BY due_at, pages DESC LIMIT :limit
-"""
-"""Of one moment, first what others update."""
+"""  # noqa: S608 - our own names
+"""Of one moment, first what others update. What belongs to an incident of which a sink was told in
+a digest was told there too."""
 
 _ALERT = "body, revision, alerts.state"
 
@@ -106,21 +112,25 @@ class SQLiteOutbox:
             " ORDER BY due_at, pages DESC",
             {"sink": sink, "now": now, "limit": limit},
         )
-        return [
-            Notification(
-                alert_of((body, revision, state), self._path),
-                kind_of(state, pages),
-                attempts,
-                made_at,
-                digest,
-            )
-            for body, revision, state, pages, attempts, made_at, digest in rows
-        ]
+        return list(map(self._notification, rows))
+
+    def notifications(self, sink: str, alert_ids: Sequence[str]) -> list[Notification]:
+        """Return what waits for a sink of some alerts, in their order."""
+        marks = ", ".join("?" * len(alert_ids))
+        rows = self._rows(
+            f"SELECT {_ALERT}, pages, attempts, made_at, digest FROM outbox"  # noqa: S608
+            " JOIN alerts ON alerts.id = alert_id JOIN alert_bodies ON alert_bodies.id = alert_id"
+            f" WHERE sink = ? AND alert_id IN ({marks}) AND outbox.state = 'pending'",
+            (sink, *alert_ids),
+        )
+        found = {item.alert.id: item for item in map(self._notification, rows)}
+        return [found[id_] for id_ in alert_ids if id_ in found]
 
     def due_mentions(self, sink: str, now: float, limit: int) -> list[Mention]:
         """Return what a digest says of notifications that are due; see `due`."""
         rows = self._rows(
-            f"SELECT {_ALERT}, count, pages, made_at, digest FROM ({_DUE}) AS due"  # noqa: S608
+            f"SELECT {_ALERT}, count, pages, made_at, due.series, digest"  # noqa: S608
+            f" FROM ({_DUE}) AS due"
             " JOIN alerts ON alerts.id = alert_id JOIN alert_bodies ON alert_bodies.id = alert_id",
             {"sink": sink, "now": now, "limit": limit},
         )
@@ -131,22 +141,29 @@ class SQLiteOutbox:
                 kind=kind_of(state, pages),
                 count=count,
                 made_at=made_at,
+                series=series,
                 told_by=digest,
             )
-            for body, revision, state, count, pages, made_at, digest in rows
+            for body, revision, state, count, pages, made_at, series, digest in rows
         ]
 
     def open(self, sink: str, limit: int) -> list[Notification]:
         """Return the alerts that a sink has been told of and that are open."""
         rows = self._rows(
-            f"SELECT {_ALERT} FROM alerts INDEXED BY alerts_open"  # noqa: S608 - our own names
+            f"SELECT {_ALERT}, opens FROM alerts INDEXED BY alerts_open"  # noqa: S608 - our own names
             " CROSS JOIN outbox ON sink = :sink AND alert_id = alerts.id"
             " JOIN alert_bodies ON alert_bodies.id = alert_id"
             " WHERE alerts.state = 'open' AND delivered_at IS NOT NULL AND digest IS NULL"
             " ORDER BY alert_id LIMIT :limit",
             {"sink": sink, "limit": limit},
         )
-        return [Notification(alert_of(row, self._path), "updated") for row in rows]
+        found = ((alert_of(row[:3], self._path), row[3]) for row in rows)
+        # Of events beyond the retention only the first one's alert is resolved.
+        return [
+            Notification(alert, "updated")
+            for alert, opens in found
+            if opens or alert.counting != "single"
+        ]
 
     def next_due(self, sink: str, after: float = 0.0) -> float | None:
         """Return when the next notification is due after a time, or None where none is."""
@@ -222,12 +239,14 @@ class SQLiteOutbox:
         )
         return not rows
 
-    def retry_later(self, sink: str, notification: Notification, due_at: float, why: str) -> None:
-        """Note that a sink could not take a notification now."""
+    def retry_later(
+        self, sink: str, notification: Notification, due_at: float, why: str, *, counts: bool = True
+    ) -> None:
+        """Note that a sink could not take a notification now; see `Outbox`."""
         self._write(
-            "UPDATE outbox SET attempts = attempts + 1, due_at = ?, last_error = ?"
-            " WHERE sink = ? AND alert_id = ?",
-            (due_at, why, sink, notification.alert.id),
+            "UPDATE outbox SET attempts = iif(?, attempts + 1, max(attempts, 1)), due_at = ?,"
+            " last_error = ? WHERE sink = ? AND alert_id = ?",
+            (counts, due_at, why, sink, notification.alert.id),
         )
 
     def retry_now(self, sink: str, now: float, limit: int | None = None) -> int:
@@ -259,18 +278,35 @@ class SQLiteOutbox:
 
     def hand_over(self, sink: str, other: str, now: float, alert_id: str | None = None) -> int:
         """Have another sink page for what waits at one, or for one alert; see `Outbox`."""
-        return self._write(
-            "INSERT INTO outbox (sink, alert_id, series, opens, state, due_at, made_at, pages)"
-            " SELECT :other, alert_id, series, alert_id, 'pending', :now, :now, pages FROM outbox"
-            " INDEXED BY outbox_by_due"
-            " WHERE sink = :sink AND state IN ('pending', 'dead') AND pages > 0"
-            " AND (:id IS NULL OR alert_id = :id) ON CONFLICT DO NOTHING",
-            {"other": other, "sink": sink, "now": now, "id": alert_id},
+        values = {"other": other, "sink": sink, "now": now, "id": alert_id}
+        which = (
+            " WHERE sink = :sink AND state IN ('pending', 'dead') AND pages > handed"
+            " AND (:id IS NULL OR alert_id = :id)"
         )
+        with self.writing():
+            handed = self._write(
+                "INSERT INTO outbox"  # noqa: S608 - our own names
+                " (sink, alert_id, series, incident, opens, state, due_at, made_at, pages)"
+                " SELECT :other, alert_id, series, incident, 1, 'pending', :now, :now, pages"
+                f" FROM outbox INDEXED BY outbox_by_due {which}"
+                " ON CONFLICT (sink, alert_id) DO UPDATE SET pages = max(pages, excluded.pages),"
+                "  attempts = 0, state = 'pending', due_at = :now, made_at = :now",
+                values,
+            )
+            if handed:
+                self._write(
+                    f"UPDATE outbox INDEXED BY outbox_by_due SET handed = pages {which}",  # noqa: S608
+                    values,
+                )
+        return handed
 
     def revive(self, sink: str, now: float) -> int:
         """Make a sink's dead letters due once more, and return how many they are."""
-        return self.retry(Selection(sinks=[sink], states=["dead"]), now)
+        return self._write(
+            "UPDATE outbox SET state = 'pending', made_at = ?, due_at = ?"
+            " WHERE sink = ? AND state = 'dead'",
+            (now, now, sink),
+        )
 
     def counts(self, sink: str) -> OutboxCounts:
         """Return how a sink's outbox stands."""
@@ -346,6 +382,11 @@ class SQLiteOutbox:
         """Forget entries: their sinks are told nothing more of that."""
         where, values = _condition(selection)
         return self._write(f"DELETE FROM outbox WHERE {where}", values)  # noqa: S608
+
+    def _notification(self, row: tuple) -> Notification:  # type: ignore[type-arg]
+        body, revision, state, pages, attempts, made_at, digest = row
+        alert = alert_of((body, revision, state), self._path)
+        return Notification(alert, kind_of(state, pages), attempts, made_at, digest)
 
     def _write(self, statement: str, values: Sequence[object] | dict[str, object]) -> int:
         with self.writing() as connection:

@@ -80,8 +80,10 @@ _COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "last_error": _MAYBE_TEXT,
         "pages": "long",
         "series": "string",
-        "opens": _MAYBE_TEXT,
+        "incident": _MAYBE_TEXT,
+        "opens": "long",
         "digest": _MAYBE_TEXT,
+        "handed": "long",
     },
     "positions": {"source": "string", "key": "string", "value": "string", "touched_at": "double"},
     "quarantine": {

@@ -393,7 +393,9 @@ class StoreContract:
     def test_what_is_withdrawn_before_it_was_sent_pages_nobody(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
         revise(store, 110, "withdrawn")
-        assert only_due(store, 110).kind == "resolved"
+        assert due(store, 10_000) == []
+        save(store, ALERT, 120, "s")
+        assert only_due(store, 120).kind == "raised"
 
     def test_an_alert_that_goes_on_after_its_end_is_open_again(self, store: Store) -> None:
         save(store, ALERT, 100, "s")
@@ -503,7 +505,7 @@ class StoreContract:
         assert store.outbox.revive("s", 200) == 1
         assert store.outbox.revive("s", 200) == 0
         assert due(store, 199) == []
-        assert only_due(store, 200) == Notification(saved(ALERT, 2), attempts=0)
+        assert only_due(store, 200) == Notification(saved(ALERT, 2), attempts=1)
 
     # Positions.
 

@@ -343,7 +343,9 @@ def states(draw: st.DrawFn) -> Dump:
         longs,
         texts,
         st.none() | texts,
+        longs,
         st.none() | texts,
+        longs,
         key=2,
     )
     moments = st.none() | doubles
