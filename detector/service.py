@@ -17,7 +17,6 @@ from typing import Literal
 import structlog
 import uvloop
 
-from detector.alerts.story import Reading
 from detector.alerts.text import clean
 from detector.clock import SteadyClock
 from detector.config import (
@@ -34,8 +33,8 @@ from detector.quarantine.entry import QUARANTINE
 from detector.quarantine.running import Quarantine
 from detector.rule_source import RuleSource, RulesRead, Settling, all_rules, log_reload, reload
 from detector.silent_source import SilentSources
+from detector.sinks.context import make_context
 from detector.sinks.desk import Desk
-from detector.sinks.egress import Egress
 from detector.sinks.making import make_sink
 from detector.sinks.outbox import OutboxWorker
 from detector.sinks.policy import Policy, policy_of
@@ -362,12 +361,8 @@ class _Service:
         )
 
     def _sink_context(self, name: str) -> SinkContext:
-        return SinkContext(
-            reading=_reading(self._config),
-            egress=Egress(self._config.egress.allow),
-            now=self._clock.now,
-            spool=Path(f"{self._config.state.path}.sinks") / name,
-        )
+        spool = Path(f"{self._config.state.path}.sinks") / name
+        return make_context(self._config, self._clock.now, spool)
 
     async def _outcome_of_sources(self) -> Literal["failure", "end"]:
         """Return when nothing can come in any more: each source has failed or is at its end."""
@@ -397,10 +392,6 @@ def _log_rejections(source: str, processed: Processed) -> None:
     rejected = processed.rejected.total()
     if rejected > MAX_LOGGED_REJECTIONS:
         log.warning("more rejected", source=source, rejected=rejected)
-
-
-def _reading(config: Config) -> Reading:
-    return Reading(config.alerts.account_names, config.alerts.siem_link)
 
 
 def _settings(config: Config) -> Settings:

@@ -25,6 +25,9 @@ from detector.alerts.where import account_in_words, accounts_of, where_of
 from detector.alerts.who import Person, person_of, person_of_actor
 from detector.rules.rule import Level
 
+TEST_MARK = "[TEST]"
+"""Begins the headline of what only shows that alerts arrive."""
+
 MAX_VALUE_CHARACTERS = 1_000
 """Of one row's value: a terminal's screen is filled by some more."""
 
@@ -99,7 +102,7 @@ def tell(alert: Alert, kind: NotificationKind, reading: Reading) -> Story:
     """Return the story of an alert."""
     facts = _facts(alert)
     title = plain(digest_title(alert.digest) if alert.digest else alert.title, MAX_TITLE_CHARACTERS)
-    test = "[TEST] " if alert.test else ""
+    test = f"{TEST_MARK} " if alert.test else ""
     rows = [Row(label, cut(value, MAX_VALUE_CHARACTERS)) for label, value in _rows(facts, reading)]
     return Story(
         level=alert.level,

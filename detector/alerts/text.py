@@ -6,9 +6,9 @@ import msgspec
 
 from detector.alerts.alert import Alert, NotificationKind
 from detector.alerts.plain import clean, listed
-from detector.alerts.story import Reading, silence_of, tell
+from detector.alerts.story import Reading, Story, silence_of, tell
 
-__all__ = ["NotificationKind", "alert_json", "alert_line", "alert_text", "clean"]
+__all__ = ["NotificationKind", "alert_json", "alert_line", "alert_text", "clean", "story_lines"]
 
 MAX_LISTED = 5
 """Names shown of a kind on one line; the JSON form has all that the window kept."""
@@ -28,13 +28,18 @@ def alert_text(
     move a terminal's cursor or write a line of its own.
     """
     story = tell(alert, kind, reading or Reading())
+    return f"{story.headline}\n{story_lines(story)}"
+
+
+def story_lines(story: Story) -> str:
+    """Return a line for each thing that a story tells below its headline."""
     rows = [
         *story.rows,
         *((_LINK_LABELS.get(link.text, link.text), link.href) for link in story.links),
     ]
     steps = story.runbook.split("\n") if story.runbook else []
     rows += [("runbook" if number == 0 else "", step) for number, step in enumerate(steps)]
-    return "\n".join([story.headline, *(f"  {label:<8} {value}" for label, value in rows)])
+    return "\n".join(f"  {label:<8} {value}" for label, value in rows)
 
 
 def alert_line(alert: Alert) -> str:

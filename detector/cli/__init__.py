@@ -16,6 +16,8 @@ from detector.alerts.text import clean
 from detector.cli.check import check
 from detector.cli.explain import explain_command
 from detector.cli.metric_filter import test_metric_filter
+from detector.cli.notify_test import notify_test_command
+from detector.cli.outbox import outbox
 from detector.cli.quarantine import quarantine
 from detector.cli.rule_tests import test
 from detector.cli.running import replay_command, run
@@ -46,6 +48,8 @@ for _command in (
     test_metric_filter,
     state,
     quarantine,
+    outbox,
+    notify_test_command,
 ):
     detector.add_command(_command)
 

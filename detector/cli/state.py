@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import click
 from detector.alerts.plain import clean, counted
 from detector.alerts.text import alert_line
 from detector.cli.shared import any_path, echo_json, format_option, report
-from detector.config import load_config
+from detector.cli.state_options import path_of_state, state_options
 from detector.counting.current import current_alerts
 from detector.errors import StateError
 from detector.state.report import Report, with_state
@@ -23,31 +23,6 @@ from detector.state.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from detector.state.transfer import Transferred
-
-Command = Callable[..., None]
-
-
-def _state_options(command: Command) -> Command:
-    """Give a command --state and --config, of which a call names one."""
-    for option in (
-        click.option(
-            "--config",
-            "config_path",
-            type=any_path,
-            help="Configuration file; its state.path is taken.",
-        ),
-        click.option("--state", "state_path", type=any_path, help="The state's file."),
-    ):
-        command = option(command)
-    return command
-
-
-def _path(state_path: Path | None, config_path: Path | None) -> Path:
-    if state_path is not None and config_path is None:
-        return state_path
-    if config_path is not None and state_path is None:
-        return Path(load_config(config_path).state.path)
-    raise click.UsageError("Name the state by either --state or --config.")
 
 
 @click.group(
@@ -77,11 +52,11 @@ Examples:
   detector state inspect --state state.sqlite3
   detector state inspect --config detector.yaml --format json | jq .outbox""",
 )
-@_state_options
+@state_options
 @format_option
 def inspect(state_path: Path | None, config_path: Path | None, format_: str) -> None:
     """Show what is in the state: sizes, rows, windows by rule, outbox, quarantine."""
-    found = inspect_state(_path(state_path, config_path))
+    found = inspect_state(path_of_state(state_path, config_path))
     if format_ == "json":
         echo_json(found)
     else:
@@ -96,7 +71,7 @@ Examples:
   detector state alerts --config detector.yaml --suppressed
   detector state alerts --config detector.yaml --format json | jq '.[].actors'""",
 )
-@_state_options
+@state_options
 @format_option
 @click.option("--suppressed", is_flag=True, help="Those that a silence keeps from being sent.")
 @click.option("--open", "is_open", is_flag=True, help="Those that are not over.")
@@ -108,7 +83,7 @@ def alerts(
     is_open: bool,
 ) -> None:
     """List the alerts that are kept, sent or not, by the start of their window."""
-    path = _path(state_path, config_path)
+    path = path_of_state(state_path, config_path)
     found = [
         alert
         for alert in with_state(
@@ -129,10 +104,10 @@ def alerts(
 Examples:
   detector state check --config detector.yaml""",
 )
-@_state_options
+@state_options
 def check(state_path: Path | None, config_path: Path | None) -> None:
     """Read every page and index of the state, and say what is damaged; some seconds for a GiB."""
-    path = _path(state_path, config_path)
+    path = path_of_state(state_path, config_path)
     findings = check_state(path)
     for finding in findings:
         click.echo(clean(finding))
@@ -155,13 +130,13 @@ def check(state_path: Path | None, config_path: Path | None) -> None:
 Examples:
   detector state compact --config detector.yaml    while the service is stopped""",
 )
-@_state_options
+@state_options
 def compact(state_path: Path | None, config_path: Path | None) -> None:
     """Rewrite the state without the space of what was dropped.
 
     The service must be stopped, and the disk needs room for the state twice more.
     """
-    path = _path(state_path, config_path)
+    path = path_of_state(state_path, config_path)
     before = inspect_state(path)
     with SQLiteStore.open(path) as store:
         store.compact()
@@ -181,7 +156,7 @@ Examples:
 \b
 Exit status: 0 all of it was written, 1 only a part could be read, or nothing.""",
 )
-@_state_options
+@state_options
 @click.argument("file", type=any_path)
 def export_command(state_path: Path | None, config_path: Path | None, file: Path) -> None:
     """Write the state of this moment to FILE, an Avro container file that any Avro reader reads.
@@ -190,7 +165,7 @@ def export_command(state_path: Path | None, config_path: Path | None, file: Path
     """
     from detector.state.transfer import export_state  # noqa: PLC0415 - only here is Avro needed
 
-    moved = export_state(_path(state_path, config_path), file)
+    moved = export_state(path_of_state(state_path, config_path), file)
     _echo_moved(f"{file}: wrote", moved)
     if moved.incomplete:
         report(
@@ -211,13 +186,13 @@ def export_command(state_path: Path | None, config_path: Path | None, file: Path
 Examples:
   detector state import --state new.sqlite3 backup.avro""",
 )
-@_state_options
+@state_options
 @click.argument("file", type=any_path)
 def import_command(state_path: Path | None, config_path: Path | None, file: Path) -> None:
     """Fill an empty or new state from FILE, which `detector state export` wrote."""
     from detector.state.transfer import import_state  # noqa: PLC0415 - see above
 
-    path = _path(state_path, config_path)
+    path = path_of_state(state_path, config_path)
     moved = import_state(file, path)
     _echo_moved(f"{path}: imported", moved)
     if moved.incomplete:

@@ -16,6 +16,7 @@ import msgspec
 
 from detector.config.section import Named
 from detector.config.sink_checks import check_sinks
+from detector.config.sink_templates import check_templates
 from detector.config.sinks import ArchiveSinkConfig, HTTPSink, SinkConfig
 from detector.config.sources import DirectorySourceConfig, FirehoseSourceConfig, SourceConfig
 from detector.config.tree import Config, QuarantineConfig
@@ -63,6 +64,7 @@ def load_config(path: Path) -> Config:
     )
     _check_quarantine(config, document)
     check_sinks(config, document)
+    check_templates(config, document)
     return config
 
 

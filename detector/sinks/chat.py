@@ -96,7 +96,7 @@ class Wording:
         """Return the texts in place of the sink's own."""
         made: list[str | None] = []
         faults = []
-        for make in (self._titles.title, self._texts.text):
+        for make in (self._titles.strict_title, self._texts.strict_text):
             try:
                 made.append(make(alert, story) or None)
             except ConfigError as error:
@@ -137,7 +137,7 @@ def telling(notification: Notification, story: Story, title: str | None = None) 
     return Telling(
         level=story.level,
         kind=notification.kind,
-        heading=f"{_sign(alert, notification.kind)} {marked(alert, title or story.headline)}",
+        heading=f"{_sign(alert, notification.kind)} {title or story.headline}",
         news=_news(alert, notification.kind),
         summary=story.summary.strip(),
         rows=tuple(
@@ -149,11 +149,6 @@ def telling(notification: Notification, story: Story, title: str | None = None) 
         links=safe_links(story.links)[:MAX_LINKS],
         notes=(" · ".join(identities),),
     )
-
-
-def marked(alert: Alert, title: str) -> str:
-    """Return a title that says that it is of a test, if it is, whatever a template says."""
-    return f"[TEST] {title}" if alert.test and "[TEST]" not in title else title
 
 
 def safe_links(links: Sequence[Link]) -> tuple[Link, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from detector.alerts.text import alert_json, alert_text
+from detector.alerts.story import tell
+from detector.alerts.templates import Templates
+from detector.alerts.text import alert_json, story_lines
 from detector.config import StdoutSinkConfig
 from detector.errors import SinkError
 from detector.sinks.sink import Answer, Delivered, SinkContext
@@ -17,7 +19,15 @@ class StdoutSink:
     concurrency = 1
 
     def __init__(self, config: StdoutSinkConfig, context: SinkContext) -> None:
+        """Read the templates.
+
+        Raises:
+            ConfigError: one of them is no template.
+        """
         self.name = config.name
+        own = config.templates
+        title, text = (own.title, own.text) if own else (None, None)
+        self._templates = Templates(title, text, str)
         self._reading = context.reading
         self._as_text = config.format == "text" or (config.format == "auto" and sys.stdout.isatty())
 
@@ -32,7 +42,7 @@ class StdoutSink:
         """
         alert = notification.alert
         if self._as_text:
-            text = alert_text(alert, notification.kind, self._reading) + "\n"
+            text = self._text(notification) + "\n"
         else:
             text = alert_json(alert, notification.kind).decode()
         try:
@@ -45,3 +55,9 @@ class StdoutSink:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+    def _text(self, notification: Notification) -> str:
+        alert = notification.alert
+        story = tell(alert, notification.kind, self._reading)
+        heading = self._templates.title(alert, story) or story.headline
+        return f"{heading}\n{self._templates.text(alert, story) or story_lines(story)}"

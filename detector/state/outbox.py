@@ -66,11 +66,24 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which entries an operator means: all but those that something given leaves out."""
+    """Which entries an operator means: all but those that something given leaves out.
+
+    With `made_until` those alone that were put in up to then, in seconds.
+    """
 
     sinks: Collection[str] = ()
     alerts: Collection[str] = ()
     states: Collection[EntryState] = ("pending", "dead")
+    made_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many entries of a sink stand alike."""
+
+    sink: str
+    state: EntryState
+    entries: int
 
 
 class Outbox(Protocol):
@@ -167,6 +180,10 @@ class Outbox(Protocol):
 
     def entries(self, selection: Selection, limit: int) -> Sequence[Entry]:
         """Return entries, the oldest first."""
+        ...
+
+    def tally(self, selection: Selection) -> Sequence[Tally]:
+        """Return how many entries there are, by sink and state."""
         ...
 
     def retry(self, selection: Selection, now: float) -> int:

@@ -158,6 +158,19 @@ MIGRATIONS: Sequence[str] = (
     -- order; where it was not kept, an alert stands for itself. `opens` says that a sink came to
     -- know of the incident by this alert, `digest` is the message that alone told of it, `handed`
     -- the revision that was last handed over to another sink.
+    CREATE TABLE kept_positions(source TEXT NOT NULL,key TEXT NOT NULL,value TEXT NOT NULL,
+    touched_at REAL NOT NULL,PRIMARY KEY(source,key))WITHOUT ROWID;
+    INSERT INTO kept_positions SELECT * FROM positions;
+    DROP TABLE positions;
+    ALTER TABLE kept_positions RENAME TO positions;
+    CREATE TABLE kept_timers(rule_id TEXT NOT NULL,group_key TEXT NOT NULL,start INTEGER NOT NULL,
+    period INTEGER NOT NULL,event_at REAL,wall_at REAL,
+    PRIMARY KEY(rule_id,group_key,start,period))WITHOUT ROWID;
+    INSERT INTO kept_timers SELECT * FROM timers;
+    DROP TABLE timers;
+    ALTER TABLE kept_timers RENAME TO timers;
+    CREATE INDEX timers_by_event ON timers (event_at);
+    CREATE INDEX timers_by_wall ON timers (wall_at);
     CREATE TABLE kept_outbox(sink TEXT NOT NULL,alert_id TEXT NOT NULL REFERENCES alerts(id),
     state TEXT NOT NULL CHECK(state IN('pending','delivered','dead')),
     attempts INTEGER NOT NULL DEFAULT 0,due_at REAL NOT NULL,made_at REAL NOT NULL,
@@ -174,19 +187,11 @@ MIGRATIONS: Sequence[str] = (
     INSERT INTO kept_alerts SELECT *, id FROM alerts;
     DROP TABLE alerts;
     ALTER TABLE kept_alerts RENAME TO alerts;
-    CREATE TABLE kept_timers(rule_id TEXT NOT NULL,group_key TEXT NOT NULL,start INTEGER NOT NULL,
-    period INTEGER NOT NULL,event_at REAL,wall_at REAL,
-    PRIMARY KEY(rule_id,group_key,start,period))WITHOUT ROWID;
-    INSERT INTO kept_timers SELECT * FROM timers;
-    DROP TABLE timers;
-    ALTER TABLE kept_timers RENAME TO timers;
-    CREATE INDEX timers_by_event ON timers (event_at);
-    CREATE INDEX timers_by_wall ON timers (wall_at);
     CREATE INDEX outbox_by_due ON outbox (sink, state, due_at, pages DESC);
     CREATE INDEX alerts_open ON alerts (id) WHERE state = 'open';
-    CREATE INDEX outbox_failing ON outbox (sink, series) WHERE state = 'pending' AND attempts > 0;
-    CREATE INDEX outbox_by_incident ON outbox (incident, sink) WHERE opens;
-    CREATE INDEX outbox_by_digest ON outbox (digest) WHERE digest IS NOT NULL;
+    CREATE INDEX outbox_failing ON outbox(sink,series)WHERE state='pending'AND attempts>0;
+    CREATE INDEX outbox_by_incident ON outbox(incident,sink)WHERE opens;
+    CREATE INDEX outbox_by_digest ON outbox(digest)WHERE digest IS NOT NULL;
     """,
 )
 

@@ -12,7 +12,14 @@ import msgspec
 from detector.alerts.alert import Alert
 from detector.alerts.digest import Mention
 from detector.state.checks import fault
-from detector.state.outbox import HOLDING_UP, Entry, Notification, OutboxCounts, Selection
+from detector.state.outbox import (
+    HOLDING_UP,
+    Entry,
+    Notification,
+    OutboxCounts,
+    Selection,
+    Tally,
+)
 from detector.state.rows import alert_of, decoded, kind_of, writing
 
 LONGEST_WAIT_SECONDS = 7200.0
@@ -369,6 +376,16 @@ class SQLiteOutbox:
             ) in rows
         ]
 
+    def tally(self, selection: Selection) -> Sequence[Tally]:
+        """Return how many entries there are, by sink and state."""
+        where, values = _condition(selection)
+        rows = self._rows(
+            f"SELECT sink, state, count(*) FROM outbox WHERE {where}"  # noqa: S608 - see there
+            " GROUP BY sink, state ORDER BY sink, state",
+            values,
+        )
+        return [Tally(*row) for row in rows]
+
     def retry(self, selection: Selection, now: float) -> int:
         """Make entries due now; return how many they are."""
         where, values = _condition(selection)
@@ -422,4 +439,7 @@ def _condition(selection: Selection) -> tuple[str, list[object]]:
         if wanted:
             terms.append(f"{column} IN ({', '.join('?' * len(wanted))})")
             values += wanted
+    if selection.made_until is not None:
+        terms.append("made_at <= ?")
+        values.append(selection.made_until)
     return " AND ".join(terms), values

@@ -302,3 +302,24 @@ def test_only_what_can_be_decoded_is_a_block_that_can_be_read() -> None:
     assert can_be_read(FILE, found, found.last)
     hollow = zeroed(FILE, ENDS[2] + 4, ENDS[3] - 16)
     assert not can_be_read(hollow, found, found.last)
+
+
+def test_a_file_that_another_process_has_removed_before_its_lock_takes_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = archive(tmp_path)
+    files.prepare()
+    with monkeypatch.context() as patched:
+        real = fcntl.flock
+
+        def first(descriptor: int, operation: int) -> None:
+            patched.setattr("detector.sinks.archive.files.fcntl.flock", real)
+            archive(tmp_path).prepare()  # as of another detector: it finds an empty file, unlocked
+            real(descriptor, operation)
+
+        patched.setattr("detector.sinks.archive.files.fcntl.flock", first)
+        with pytest.raises(FileNotFoundError):
+            files.append(RECORDS, NOW)
+    files.append(RECORDS, NOW)
+    files.finish()
+    assert len(read(archive_files(tmp_path))) == len(RECORDS)

@@ -10,7 +10,7 @@ from detector.alerts.story import Link, Reading, tell
 from detector.config import PagerDutySinkConfig, TemplatesConfig
 from detector.envelopes.log_file import Trail
 from detector.rules.rule import Level
-from detector.sinks.chat import Words
+from detector.sinks.chat import Wording, Words
 from detector.sinks.pagerduty.event import MAX_EVENT_BYTES, dedup_key, event
 from detector.sinks.sink import Delivered, Permanent, Retry
 from detector.state.store import Notification
@@ -126,7 +126,8 @@ def test_a_digest_has_a_key_of_its_own_and_is_carried_whole() -> None:
 def test_a_test_says_so_whatever_its_title() -> None:
     made = Notification(msgspec.structs.replace(alert(), test=True))
     assert sent(made)["payload"]["summary"].startswith("[TEST] ")
-    titled = sent(made, Words("My title", None, ()))
+    own = Wording(TemplatesConfig(title="My title"))
+    titled = sent(made, own.words(made.alert, tell(made.alert, "raised", Reading())))
     assert titled["payload"]["summary"] == "[TEST] My title"
 
 
@@ -190,7 +191,7 @@ async def test_templates_stand_in_place_of_the_summary_and_of_the_details() -> N
     assert payload["summary"] == "IAM policy changed!"
     assert payload["custom_details"]["text"] == "<b> *x*\nsecond"
     assert "who" not in payload["custom_details"]
-    templates = TemplatesConfig(text="{{ alert.actors[9] }}")
+    templates = TemplatesConfig(text="{{ alert.nobody }}")
     with PagerDutyServer() as server:
         await answers(config(server, templates=templates), Notification(alert()))
         details = server.accepted[0].json["payload"]["custom_details"]

@@ -12,7 +12,7 @@ from detector.alerts.story import Link, Reading, Row, tell
 from detector.config import SlackSinkConfig, TemplatesConfig
 from detector.envelopes.log_file import Trail
 from detector.errors import ConfigError
-from detector.sinks.chat import Telling, telling
+from detector.sinks.chat import Teller, Telling, telling
 from detector.sinks.cutting import cut, utf16_units
 from detector.sinks.sink import Delivered, Permanent, Retry
 from detector.sinks.slack.blocks import message
@@ -106,10 +106,10 @@ def test_an_update_and_an_end_look_different_and_name_their_incident() -> None:
 def test_a_test_message_says_so_whatever_its_title() -> None:
     made = msgspec.structs.replace(alert(), test=True)
     assert "[TEST]" in shown(Notification(made))["text"]
-    story = tell(made, "raised", Reading())
-    told = telling(Notification(made), story, "My own title")
+    told = Teller(TemplatesConfig(title="My own title"), Reading()).tell(Notification(made))
     assert told.heading == "🟡 [TEST] My own title"
-    assert telling(Notification(made), story, "[TEST] mine").heading == "🟡 [TEST] mine"
+    again = Teller(TemplatesConfig(title="[TEST] mine"), Reading()).tell(Notification(made))
+    assert again.heading == "🟡 [TEST] mine"
 
 
 def test_an_alert_of_the_detectors_own_is_told_without_events() -> None:
@@ -204,7 +204,7 @@ async def test_templates_stand_in_place_of_the_heading_and_of_the_rest() -> None
 
 
 async def test_a_template_that_cannot_be_filled_in_does_not_hold_up_an_alert() -> None:
-    made = await _sent(alert(), templates=TemplatesConfig(text="{{ alert.actors[7] }}"))
+    made = await _sent(alert(), templates=TemplatesConfig(text="{{ alert.nobody }}"))
     assert "*who*" in texts(made)
     assert "cannot be filled in" in texts(made)[-1]
     with pytest.raises(ConfigError, match="cannot be read"):

@@ -153,7 +153,9 @@ class ArchiveFiles:
         descriptor = os.open(path, flags, self._mode)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # another process has just taken it for a leftover
+            # Another process may have taken it for a leftover, and removed it, before the lock.
+            path.stat()
+        except OSError:
             os.close(descriptor)
             raise
         return _Open(path, descriptor, secrets.token_bytes(SYNC_BYTES), now)

@@ -79,6 +79,16 @@ class ArchiveSink:
         self._wake = asyncio.Event()
         self._is_closing = False
         self._worker: asyncio.Task[None] | None = None
+        self._not_placed = ""
+
+    @property
+    def unfinished(self) -> str | None:
+        """Once closed: why a file is not where it belongs yet; None where each is."""
+        if self._not_placed:
+            return f"its file cannot be moved to its place: {self._not_placed}"
+        if self._uploads is not None and self._uploads.waiting_bytes:
+            return self._uploads.failure or f"S3 has not taken it in {CLOSE_SECONDS:g} s"
+        return None
 
     async def open(self) -> None:
         """Take up what a crash has left, and begin to write and to upload.
@@ -175,10 +185,12 @@ class ArchiveSink:
 
     async def _finish(self) -> None:
         """Close the file; where it cannot be moved to its place now, that is done later."""
+        self._not_placed = ""
         try:
             if await asyncio.to_thread(self._files.finish) is not None:
                 await self._look()
         except OSError as error:
+            self._not_placed = error.strerror or type(error).__name__
             log.warning("archive file not in its place yet", sink=self.name, why=error.strerror)
 
     async def _look(self) -> None:

@@ -17,7 +17,7 @@ from detector.alerts.alert import Alert, utc
 from detector.alerts.story import MAX_ROWS, Story
 from detector.alerts.text import clean
 from detector.rules.rule import Level
-from detector.sinks.chat import MAX_LINKS, Words, marked, safe_links
+from detector.sinks.chat import MAX_LINKS, Words, safe_links
 from detector.sinks.cutting import cut
 from detector.sinks.sink import message_id
 from detector.state.store import Notification
@@ -83,7 +83,7 @@ def _payload(notification: Notification, story: Story, title: str | None) -> dic
     if title is None:
         title = f"{story.headline}: {story.summary}" if story.summary else story.headline
     payload = {
-        "summary": cut(marked(alert, title), MAX_SUMMARY),
+        "summary": cut(title, MAX_SUMMARY),
         "source": _source(alert),
         "severity": SEVERITIES[alert.level],
         "timestamp": utc(notification.made_at) if notification.made_at else alert.last_event_time,

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from detector.alerts.alert import Alert
 from detector.alerts.formats import body_of
@@ -16,7 +15,6 @@ from detector.alerts.story import tell
 from detector.alerts.story_text import cut_bytes, story_text
 from detector.alerts.templates import Templates
 from detector.config import SNSSinkConfig
-from detector.errors import ConfigError
 from detector.sinks.sink import SinkContext, message_id
 from detector.sinks.sns.alarm import AlarmSettings, alarm_message, alarm_subject
 from detector.sinks.sns.attributes import attributes_of, size_of
@@ -36,8 +34,6 @@ _RULE_CHARACTERS = 80
 
 _NOT_IN_SQS = ("\ufffe", "\uffff")
 """No message of a queue may hold these. Source: Amazon SQS API Reference, "SendMessage"."""
-
-log = structlog.get_logger()
 
 
 class Messages:
@@ -95,23 +91,11 @@ class Messages:
         return heading, _escaped(content.decode())
 
     def _texts(self, notification: Notification) -> tuple[str, str]:
-        """Return heading and text for people.
-
-        A template that cannot be filled in with this alert must not keep it from them.
-        """
+        """Return heading and text for people."""
         story = tell(notification.alert, notification.kind, self._reading)
         heading, text = story.headline, f"{story.headline}\n\n{story_text(story)}\n"
-        try:
-            own_heading = self._templates.title(notification.alert, story)
-            own_text = self._templates.text(notification.alert, story)
-        except ConfigError as error:
-            log.warning(
-                "template not used",
-                sink=self._config.name,
-                alert=notification.alert.id,
-                error=str(error),
-            )
-            return heading, text
+        own_heading = self._templates.title(notification.alert, story)
+        own_text = self._templates.text(notification.alert, story)
         return own_heading or heading, own_text or text
 
 
