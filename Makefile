@@ -35,7 +35,7 @@ format: $(VENV)/dev.stamp  ## bring the code into its format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp  ## measure a replay, rules, a storm, and each way in, against floors
+bench: $(VENV)/dev.stamp  ## measure a replay, rules, a storm, each way in, and alerts, against floors
 	@$(BIN)/python -m benchmarks.replay
 	@$(BIN)/python -m benchmarks.matching
 	@$(BIN)/python -m benchmarks.storm --events 100000
@@ -43,6 +43,7 @@ bench: $(VENV)/dev.stamp  ## measure a replay, rules, a storm, and each way in, 
 	@$(BIN)/python -m benchmarks.firehose
 	@$(BIN)/python -m benchmarks.kinesis
 	@$(BIN)/python -m benchmarks.s3
+	@$(BIN)/python -m benchmarks.alerts
 
 faults: $(VENV)/dev.stamp  ## kill the service hundreds of times: the long form of the fault tests
 	@DETECTOR_KILLS=$${DETECTOR_KILLS:-200} $(BIN)/python -m pytest tests/faults -m faults $(PYTEST_ARGS)

@@ -62,8 +62,8 @@ class TimedState(StateWorker):
         super().__init__(store)
         self.trips = self.commits = 0
         self.seconds = self.commit_seconds = 0.0
-        self._commit_at: float | None = None
-        self._changes = 0
+        self._commits: list[float] = []
+        """When the last commit began, in seconds of the clock."""
         with store.writing() as connection:
             connection.set_trace_callback(self._note)
             self._total_changes: Callable[[], int] = lambda: connection.total_changes
@@ -74,20 +74,20 @@ class TimedState(StateWorker):
 
     def _note(self, statement: str) -> None:
         if statement == "COMMIT":
-            self._commit_at = time.perf_counter()
+            self._commits = [time.perf_counter()]
 
     def _timed(self, function: Callable[[Store], T], store: Store) -> T:
         began, changes = time.perf_counter(), self._total_changes()
-        self._commit_at = None
+        self._commits = []
         try:
             return function(store)
         finally:
             ended = time.perf_counter()
             self.trips += 1
             self.seconds += ended - began
-            if self._commit_at is not None and self._total_changes() > changes:
+            if self._commits and self._total_changes() > changes:
                 self.commits += 1
-                self.commit_seconds += ended - self._commit_at
+                self.commit_seconds += ended - self._commits[0]
 
 
 def raise_alerts(store: SQLiteStore, rules: RuleSet, alerts: int) -> None:

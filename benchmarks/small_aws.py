@@ -21,6 +21,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 import uvloop
@@ -66,6 +67,8 @@ class SmallAWS:
         self._objects: dict[int, bytes] = {}
         self._waiting: collections.deque[int] = collections.deque()
         self._news = asyncio.Condition()
+        self._all_told = asyncio.Event()
+        self._untold = 0
 
     async def load(self, request: web.Request) -> web.Response:
         """Announce objects at a constant rate, and answer when all have come to the webhook."""
@@ -75,15 +78,17 @@ class SmallAWS:
         self._objects = dict(zip(numbers, _objects(numbers), strict=True))
         self.times.clear()
         self.calls.clear()
+        self._untold = count
+        self._all_told.clear()
         began = time.monotonic()
         for number in numbers:
             await asyncio.sleep(began + (number - first) / order["rate"] - time.monotonic())
             self.times[number] = Times(time.monotonic())
             await self._announce(number)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline and any(item.told is None for item in self._all()):
-            await asyncio.sleep(0.1)
-        outcome = Outcome(self._all(), dict(self.calls))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._all_told.wait()
+        outcome = Outcome([self.times[number] for number in numbers], dict(self.calls))
         return web.Response(body=msgspec.json.encode(outcome), content_type="application/json")
 
     async def queue(self, request: web.Request) -> web.Response:
@@ -119,12 +124,12 @@ class SmallAWS:
         now = time.monotonic()
         self.calls["webhook"] += 1
         for number in map(int, _EVENT_ID.findall(await request.read())):
-            if number in self.times:
-                self.times[number].told = self.times[number].told or now
+            if number in self.times and self.times[number].told is None:
+                self.times[number].told = now
+                self._untold -= 1
+        if not self._untold:
+            self._all_told.set()
         return web.Response()
-
-    def _all(self) -> list[Times]:
-        return [self.times[number] for number in sorted(self.times)]
 
     async def _announce(self, number: int) -> None:
         async with self._news:

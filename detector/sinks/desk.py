@@ -27,6 +27,12 @@ from detector.windows.aligned import WindowKey
 MAX_DIGESTED = 10_000
 """Notifications that one digest stands for: some 20 MB while it is made. More make another one."""
 
+WAVES = 32
+"""How many times as many alerts as may be on their way at a time are chosen at once, at most. Each
+choice, and each account of one, waits for what the pipeline commits meanwhile: with few alerts in
+one, a flood of deliveries would hold up the very alerts that come of it. Where people are told one
+by one, each is accounted for by itself: none is told twice if the process is killed."""
+
 MAX_REFRESHED = 20_000
 """Open alerts of which a sink is reminded."""
 
@@ -46,7 +52,7 @@ class SinkState(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What to do now: alerts to send, which may go out side by side, or a time to wait in seconds.
+    """What to do now: alerts to send, in any order and as many as can be, or seconds to wait.
 
     `has_more` says that there may be something else to do at once. `digested` counts the
     notifications for which a digest stands since. `concerns_others` says that another sink has
@@ -71,12 +77,14 @@ class Desk:
         self._policy = policy
         self._router = router
         self._concurrency = concurrency
+        self._most = concurrency
+        """How many alerts are chosen at once: twice as many as could be sent the last time."""
         self._key = WindowKey(_KEY, (sink,), 0, 0)
         burst = float(policy.rate.burst) if policy.rate else 0.0
         self._kept = SinkState(Bucket(burst, 0.0))
         self._written = msgspec.json.encode(self._kept)
         self._queue: list[Mention] = []
-        """What was planned to be sent one by one and is not on its way yet, in order."""
+        """What was planned to be sent one by one and was not yet, in order."""
         self._handed_at = 0.0
 
     @property
@@ -106,7 +114,8 @@ class Desk:
             if self.health.is_down:
                 self._queue.clear()
                 store.outbox.retry_now(self._sink, now, 1)
-            elif self._queue:
+            elif self._queue and self._policy.group is not None:
+                # To find groups all that waits is read: not once more for each message.
                 send = self._next_of_queue(store)
                 if send:
                     return Work(send=send, has_more=True)
@@ -134,15 +143,18 @@ class Desk:
             return self._digest(store, self._loose(due), now).digested
 
     def settle(
-        self, store: Store, answers: Iterable[tuple[Notification, Answer]], now: float
+        self, store: Store, answers: Sequence[tuple[Notification, Answer]], now: float
     ) -> bool:
         """Note what became of alerts; return whether other sinks have something to send since."""
         was_down = self.health.is_down
         concerns_others = False
         # What has failed counts last: a wait that it asks for is not over because others went well.
         ordered = sorted(answers, key=lambda pair: not isinstance(pair[1], Delivered))
-        if any(not isinstance(answer, Delivered) for _, answer in ordered):
-            self._queue.clear()
+        if all(isinstance(answer, Delivered) for _, answer in ordered):
+            done = {notification.alert.id for notification, _ in ordered}
+            self._queue = [item for item in self._queue if item.id not in done]
+        else:
+            self._queue.clear()  # what follows on what has failed may have to wait
         with store.outbox.writing():
             for notification, answer in ordered:
                 concerns_others |= self._settle(store, notification, answer, now)
@@ -150,6 +162,8 @@ class Desk:
                 store.outbox.retry_now(self._sink, now)
             concerns_others |= self._look_after(store, now)
             self._keep(store, now)
+        if self._concurrency > 1:
+            self._most = min(max(2 * len(answers), self._concurrency), WAVES * self._concurrency)
         return concerns_others
 
     def refreshed(self, store: Store, answer: Answer, now: float) -> bool:
@@ -213,7 +227,7 @@ class Desk:
     def _due(self, store: Store, now: float) -> list[Mention]:
         """Return as much of what is due as is needed to see what to do."""
         policy = self._policy
-        limit = 2 * self._concurrency
+        limit = 2 * self._most
         if policy.rate is not None:
             limit = max(limit, policy.rate.burst + 1)
         if policy.group is not None:
@@ -275,23 +289,21 @@ class Desk:
         ]
 
     def _next_of_queue(self, store: Store) -> list[Notification]:
-        """Take alerts off what was planned, of each rule and group one, as they are now."""
-        chosen: dict[str, Mention] = {}
-        rest: list[Mention] = []
+        """Return what is first of what was planned, of each rule and group one, as it is now."""
+        chosen: dict[str, str] = {}
         for item in self._queue:
-            fits = len(chosen) < self._concurrency and item.series not in chosen
-            if fits:
-                chosen[item.series] = item
-            else:
-                rest.append(item)
-        self._queue = rest
+            if len(chosen) == self._most:
+                break
+            chosen.setdefault(item.series, item.id)
         now_of = Current(store).alert
-        found = store.outbox.notifications(self._sink, [item.id for item in chosen.values()])
-        return [
+        send = [
             replace(item, alert=now_of(item.alert))
-            for item in found
+            for item in store.outbox.notifications(self._sink, list(chosen.values()))
             if self._policy.wants(item.kind) or item.alert.rule_id == DIGEST
         ]
+        if not send:
+            self._queue.clear()  # it has been overtaken by what came since
+        return send
 
     def _while_closed(self, store: Store, now: float) -> Work:
         """Wait for a sink that fails; what has come meanwhile goes to its fallback."""

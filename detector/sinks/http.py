@@ -70,7 +70,7 @@ class HTTPClient:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._proxies: dict[tuple[str, str], str | None] = {}
         """The proxy of each scheme and host. To ask takes longer than to post: Python goes through
-        the whole environment each time. A sink has few hosts, those of its configuration."""
+        the whole environment. A sink has few hosts, those of its configuration."""
 
     async def open(self) -> None:
         """Prepare; nothing is sent yet.

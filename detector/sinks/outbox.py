@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
 from detector.alerts.text import clean
 from detector.errors import DetectorError
 from detector.sinks.desk import Desk, Work
-from detector.sinks.sink import Answer, Delivered, Permanent, Refreshing, Sink
-from detector.state.store import Notification
+from detector.sinks.sink import Answer, Delivered, Permanent, Refreshing, Retry, Sink
+from detector.state.store import Notification, OutboxCounts, Store
 from detector.state.worker import StateWorker
 from detector.telemetry.metrics import Metrics
 
@@ -21,6 +23,10 @@ IDLE_SECONDS = 30.0
 
 HOUSEKEEPING_SECONDS = 60.0
 """How often what is too old, or too much, is looked for."""
+
+SENDING_SECONDS = 0.25
+"""How long alerts are sent before it is noted which have arrived: what has arrived and is not noted
+is sent twice if the process is killed, and what is more urgent waits for so long."""
 
 COUNT_SECONDS = 1.0
 """How often the outbox is counted while there is more to send: all that waits is gone through, and
@@ -99,25 +105,63 @@ class OutboxWorker:
             await self._clean(now)
             await self._refresh(now)
             self._planned_at = now
-            work = await self._state.call(lambda store: self._desk.plan(store, now))
+            work, counts = await self._state.call(lambda store: self._plan(store, now))
+            if counts is not None:
+                self._metrics.outbox(self.sink.name, counts, now)
             if work.digested:
                 self._metrics.digested(self.sink.name, work.digested)
             if work.send:
-                await self._send(work.send)
+                work = replace(work, send=await self._send(work.send))
             elif work.concerns_others:
                 self._wake_others()
-        await self._count(work)
+        health = self._desk.health
+        self._metrics.sink_health(self.sink.name, health.failing_since, self._now())
         return work
 
-    async def _send(self, notifications: Sequence[Notification]) -> None:
-        answers = await asyncio.gather(*map(self._answer, notifications))
+    def _plan(self, store: Store, now: float) -> tuple[Work, OutboxCounts | None]:
+        """Return what to do, and how the outbox stands if it is time to count that."""
+        work = self._desk.plan(store, now)
+        if work.has_more and now < self._count_at:
+            return work, None
+        self._count_at = now + COUNT_SECONDS
+        return work, self._desk.counts(store)
+
+    async def _send(self, notifications: Sequence[Notification]) -> Sequence[Notification]:
+        """Send alerts, as many as can be, and keep account of them; return which were tried."""
+        pairs = await self._answers(notifications)
         now = self._now()
-        pairs = list(zip(notifications, answers, strict=True))
         concerns_others = await self._state.call(lambda store: self._desk.settle(store, pairs, now))
         for notification, answer in pairs:
             self._report(notification, answer)
         if concerns_others:
             self._wake_others()
+        return [notification for notification, _ in pairs]
+
+    async def _answers(
+        self, notifications: Sequence[Notification]
+    ) -> list[tuple[Notification, Answer]]:
+        """Send alerts, so many at a time; return those that were sent with their answers.
+
+        No more are begun when the sink cannot take one now, or when it has taken long: the rest is
+        planned anew.
+        """
+        waiting = iter(notifications)
+        pairs: list[tuple[Notification, Answer]] = []
+        until = self._now() + SENDING_SECONDS
+        can_take = True
+
+        async def send(notification: Notification | None) -> None:
+            nonlocal can_take
+            while notification is not None:
+                answer = await self._answer(notification)
+                pairs.append((notification, answer))
+                can_take = can_take and not isinstance(answer, Retry)
+                is_on = can_take and self._now() < until
+                notification = next(waiting, None) if is_on else None
+
+        first = list(itertools.islice(waiting, self.sink.concurrency))
+        await asyncio.gather(*map(send, first))
+        return pairs
 
     async def _answer(self, notification: Notification) -> Answer:
         name = self.sink.name
@@ -182,15 +226,6 @@ class OutboxWorker:
         while relieved := await self._state.call(lambda store: desk.relieve(store, now)):
             self._metrics.digested(name, relieved)
             log.warning("too many alerts wait: some were put together", sink=name, alerts=relieved)
-
-    async def _count(self, work: Work) -> None:
-        name, now = self.sink.name, self._now()
-        self._metrics.sink_health(name, self._desk.health.failing_since, now)
-        if work.has_more and now < self._count_at:
-            return
-        self._count_at = now + COUNT_SECONDS
-        counts = await self._state.call(self._desk.counts)
-        self._metrics.outbox(name, counts, self._now())
 
     async def pause(self, work: Work) -> float:
         """Return for how long there is nothing to do, in seconds."""

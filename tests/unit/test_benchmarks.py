@@ -141,3 +141,16 @@ def test_the_benchmark_of_s3_prints_its_ratio_for_each_size() -> None:
         cwd=REPOSITORY,
     )
     assert done.stdout.count(" x the time of bare GETs") == 2
+
+
+def test_the_benchmark_of_alerts_prints_a_ratio_and_how_late_they_are() -> None:
+    arguments = ["--alerts", "60", "--turns", "1", "--rates", "20", "--seconds", "0.5"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.alerts", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    assert " x the time of bare posts" in done.stdout
+    assert "10 objects, 20 a second: 0 alerts lost" in done.stdout

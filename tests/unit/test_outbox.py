@@ -12,6 +12,7 @@ from detector.alerts.digest import DIGEST
 from detector.alerts.failing_sink import SINK_FAILING
 from detector.config import GroupConfig, RateConfig
 from detector.sinks.health import ALERT_CAP_SECONDS, PROBE_CAP_SECONDS
+from detector.sinks.outbox import SENDING_SECONDS
 from detector.sinks.policy import Policy
 from detector.sinks.sink import Answer, Delivered, Permanent, Retry
 from detector.state.sqlite import SQLiteStore
@@ -330,3 +331,45 @@ async def test_a_sink_that_cannot_write_an_alert_does_not_take_the_others_with_i
     await box.wait(1)
     assert box.dead() == 1
     assert sink.told == [(numbered(2).id, "raised")]
+
+
+async def test_ever_more_is_sent_between_two_commits_as_long_as_it_is_taken_fast(
+    make: Make,
+) -> None:
+    sink = ScriptedSink(concurrency=4)
+    box = make(sink)
+    await box.start()
+    await box.save(*(numbered(number) for number in range(400)))
+    sizes = []
+    while (work := await box.workers["s"].step()).has_more:
+        sizes.append(len(work.send))
+    assert sizes == [4, 8, 16, 32, 64, 128, 128, 20]
+    assert len({id_ for id_, _ in sink.told}) == len(sink.taken) == 400
+
+
+async def test_a_slow_sink_is_sent_few_alerts_between_two_commits(make: Make) -> None:
+    sink = ScriptedSink(concurrency=4)
+    box = make(sink)
+    await box.start()
+    await box.save(*(numbered(number) for number in range(40)))
+    await box.workers["s"].step()
+
+    def slow(_: Notification) -> Answer:
+        box.now += SENDING_SECONDS / 4
+        return Delivered()
+
+    sink.answer = slow
+    # One sends until the time is up, and each of the three others one alert.
+    assert [len((await box.workers["s"].step()).send) for _ in range(3)] == [7, 7, 7]
+    assert box.pending() == 40 - len(sink.taken) == 15
+
+
+async def test_no_more_is_sent_when_one_alert_is_not_taken(make: Make) -> None:
+    sink = ScriptedSink(concurrency=2)
+    box = make(sink)
+    await box.start()
+    await box.save(*(numbered(number) for number in range(20)))
+    await box.workers["s"].step()
+    sink.answer = lambda item: Delivered() if len(sink.tried) < 5 else Retry(item.alert.id)
+    assert len((await box.workers["s"].step()).send) == 4
+    assert box.pending() == 20 - len(sink.taken) == 16
