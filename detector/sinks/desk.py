@@ -21,6 +21,7 @@ from detector.sinks.pacing import Bucket, Step, one_by_one, put_together
 from detector.sinks.policy import Policy
 from detector.sinks.sink import Answer, Delivered, Permanent, Retry
 from detector.state.outbox import HOLDING_UP
+from detector.state.sqlite_outbox import series
 from detector.state.store import Notification, OutboxCounts, Revision, Store
 from detector.windows.aligned import WindowKey
 
@@ -32,6 +33,10 @@ WAVES = 32
 choice, and each account of one, waits for what the pipeline commits meanwhile: with few alerts in
 one, a flood of deliveries would hold up the very alerts that come of it. Where people are told one
 by one, each is accounted for by itself: none is told twice if the process is killed."""
+
+MAX_PASSED_OVER = 500
+"""Notifications noted at a time as nothing for a sink: some 20 ms. After a storm there are
+thousands."""
 
 MAX_REFRESHED = 20_000
 """Open alerts of which a sink is reminded."""
@@ -86,6 +91,7 @@ class Desk:
         self._queue: list[Mention] = []
         """What was planned to be sent one by one and was not yet, in order."""
         self._handed_at = 0.0
+        self._digests = series(DIGEST, [sink])
 
     @property
     def health(self) -> Health:
@@ -120,14 +126,16 @@ class Desk:
                 if send:
                     return Work(send=send, has_more=True)
             mentions = self._due(store, now)
-            if self._pass_over(store, mentions, now):
+            if any(map(self._is_passed_over, mentions)):
+                self._pass_over(store, now)
                 return Work(has_more=True)
             step = self._step(mentions, now)
-            if step.digest:
+            if step.digests:
                 if self._policy.group is None:
                     due = store.outbox.due_mentions(self._sink, now, MAX_DIGESTED)
                     return self._digest(store, self._loose(due), now)
-                return self._digest(store, step.digest, now)
+                made = [self._digest(store, digest, now) for digest in step.digests]
+                return Work(has_more=True, digested=sum(work.digested for work in made))
             self._queue = list(step.single)
             send = self._next_of_queue(store)
             return Work(send=send, has_more=bool(send), wait=step.wait)
@@ -230,18 +238,22 @@ class Desk:
         limit = 2 * self._most
         if policy.rate is not None:
             limit = max(limit, policy.rate.burst + 1)
-        if policy.group is not None:
+        if policy.group is not None and not self.health.is_down:
             limit = MAX_DIGESTED
+            if policy.rate is None:
+                # What waits for its group need not all be read for each message made of it.
+                own = store.outbox.due_mentions(self._sink, now, self._concurrency, self._digests)
+                if own:
+                    return own
         return store.outbox.due_mentions(self._sink, now, 1 if self.health.is_down else limit)
 
-    def _pass_over(self, store: Store, mentions: Iterable[Mention], now: float) -> int:
-        """Note as done what the sink need not hear of; return how many notifications that were."""
-        passed = [item for item in mentions if self._is_passed_over(item)]
+    def _pass_over(self, store: Store, now: float) -> None:
+        """Note as done what is due and what the sink need not hear of."""
+        due = store.outbox.due_mentions(self._sink, now, MAX_PASSED_OVER)
+        passed = [item for item in due if self._is_passed_over(item)]
         for item in passed:
             store.outbox.passed_over(self._sink, item, now)
-            if item.kind == "resolved" and item.told_by is not None:
-                self._end_digest(store, item.told_by, now)
-        return len(passed)
+        self._end_digests(store, (item.told_by for item in passed if item.kind == "resolved"), now)
 
     def _is_passed_over(self, item: Mention) -> bool:
         """Return whether the sink is not to hear of a notification, or knows it."""
@@ -254,15 +266,18 @@ class Desk:
         # What it was told of in a digest alone ends with that, and is no incident of its own.
         return item.kind == "resolved" or (item.kind == "updated" and self._policy.folds)
 
-    def _end_digest(self, store: Store, digest_id: str, now: float) -> None:
-        if store.outbox.is_digest_over(self._sink, digest_id):
-            with store.transaction(now) as transaction:
-                # Also at its fallback, which may have been told in its place.
-                transaction.revise_alert(
-                    Revision(digest_id, "resolved"),
-                    self._router.names,
-                    self._policy.update_interval,
-                )
+    def _end_digests(self, store: Store, ids: Iterable[str | None], now: float) -> None:
+        """Tell that digests are over of which nothing goes on that is told by them alone."""
+        # Each once: of all that it tells it is asked whether it is open.
+        for digest_id in sorted({id_ for id_ in ids if id_ is not None}):
+            if store.outbox.is_digest_over(self._sink, digest_id):
+                with store.transaction(now) as transaction:
+                    # Also at its fallback, which may have been told in its place.
+                    transaction.revise_alert(
+                        Revision(digest_id, "resolved"),
+                        self._router.names,
+                        self._policy.update_interval,
+                    )
 
     def _step(self, mentions: Sequence[Mention], now: float) -> Step:
         rate, bucket = self._policy.rate, self._bucket(now)
@@ -272,7 +287,7 @@ class Desk:
             return own
         loose = self._loose(mentions)
         together = put_together(loose, now, rate=rate, bucket=bucket, group=self._policy.group)
-        if together.single or together.digest:
+        if together.single or together.digests:
             return together
         known = {item.id for item in loose}
         others = one_by_one([item for item in mentions if item.id not in known], rate, bucket)
@@ -294,7 +309,8 @@ class Desk:
         for item in self._queue:
             if len(chosen) == self._most:
                 break
-            chosen.setdefault(item.series, item.id)
+            # Of digests none waits for another: what one tells, no other does.
+            chosen.setdefault(item.id if item.rule_id == DIGEST else item.series, item.id)
         now_of = Current(store).alert
         send = [
             replace(item, alert=now_of(item.alert))
@@ -326,8 +342,7 @@ class Desk:
                 alert, [self._sink], self._policy.update_interval, pages=alert.digest.raised > 0
             )
         store.outbox.digested(self._sink, mentions, alert.id, now)
-        for before in {item.told_by for item in mentions if item.told_by is not None}:
-            self._end_digest(store, before, now)
+        self._end_digests(store, (item.told_by for item in mentions), now)
         return Work(has_more=True, digested=len(mentions))
 
     def _settle(self, store: Store, notification: Notification, answer: Answer, now: float) -> bool:
@@ -335,8 +350,7 @@ class Desk:
         if isinstance(answer, Delivered):
             self._spend(now)
             store.outbox.delivered(self._sink, notification, now, self._policy.update_interval)
-            if notification.digest is not None:
-                self._end_digest(store, notification.digest, now)
+            self._end_digests(store, [notification.digest], now)
             self._close_if_over(store, notification, now)
             return self._has_worked(store, now)
         if isinstance(answer, Permanent):

@@ -6,7 +6,7 @@ Everything here is pure; times are in seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -40,13 +40,13 @@ class Bucket(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next for a sink: send alerts one by one, or one digest of them, or wait.
+    """What to do next for a sink: send alerts one by one, or digests of them, or wait.
 
     `wait` is in seconds, None where nothing has to be waited for.
     """
 
     single: Sequence[Mention] = ()
-    digest: Sequence[Mention] = ()
+    digests: Sequence[Sequence[Mention]] = ()
     wait: float | None = None
 
 
@@ -75,35 +75,49 @@ def put_together(
     """Return what to do about notifications of which several may be one message, in their order.
 
     While there is enough of the allowance they go one by one; its last message is a digest of all
-    that is left. Grouped ones wait for others, and then go together.
+    that is left. Grouped ones wait for others, and then go together. Digests come first, and are
+    due at once themselves: they take of the allowance when they are sent.
     """
-    wait = None
     if group is not None:
-        due, wait = _grouped(due, now, group)
+        return _groups(due, now, rate, bucket, group)
     step = one_by_one(due, rate, bucket)
-    if not step.single:
-        return Step(wait=step.wait if wait is None else wait)
-    if group is not None:
-        return step if len(due) == 1 else Step(digest=due)
     if len(step.single) == len(due):
         return step
-    return Step(single=step.single[:-1]) if len(step.single) > 1 else Step(digest=due)
+    if len(step.single) == 1:
+        return Step(digests=[due])
+    return replace(step, single=step.single[:-1])
 
 
-def _grouped(
-    due: Sequence[Mention], now: float, group: GroupConfig
-) -> tuple[Sequence[Mention], float | None]:
-    """Return the group that has waited for the longest if it need wait no more, else how long."""
+def _groups(
+    due: Sequence[Mention],
+    now: float,
+    rate: RateConfig | None,
+    bucket: Bucket,
+    group: GroupConfig,
+) -> Step:
+    """Return what to do about the groups that need wait no more, or how long the others have to.
+
+    As many as there may be messages now: of hundreds, all notifications are read but once.
+    """
     groups: dict[Collection[str], list[Mention]] = {}
     for item in due:
         groups.setdefault(_key(item, group.by), []).append(item)
-    wait: float | None = None
+    waits: list[float] = []
+    ready: list[list[Mention]] = []
     for items in groups.values():
         rest = min(item.made_at for item in items) + group.seconds - now
-        if rest <= 0:
-            return items, None
-        wait = rest if wait is None else min(wait, rest)
-    return (), wait
+        if rest > 0:
+            waits.append(rest)
+        else:
+            ready.append(items)
+    if not ready:
+        return Step(wait=min(waits, default=None))
+    if rate is not None and bucket.messages < 1:
+        return Step(wait=bucket.wait(rate))
+    if rate is not None:
+        pass
+    digests = [items for items in ready if len(items) > 1]
+    return Step(digests=digests) if digests else Step(single=[items[0] for items in ready])
 
 
 _LABELS: Mapping[GroupLabel, Callable[[Mention], Iterable[str]]] = {

@@ -105,8 +105,10 @@ class Outbox(Protocol):
         """Return what waits for a sink of some alerts, in their order."""
         ...
 
-    def due_mentions(self, sink: str, now: float, limit: int) -> list[Mention]:
-        """Return what a digest says of notifications that are due; see `due`."""
+    def due_mentions(
+        self, sink: str, now: float, limit: int, series: str | None = None
+    ) -> list[Mention]:
+        """Return what a digest says of notifications that are due, or of those of a series."""
         ...
 
     def open(self, sink: str, limit: int) -> list[Notification]:

@@ -21,6 +21,7 @@ from detector.state.outbox import (
     Tally,
 )
 from detector.state.rows import alert_of, decoded, kind_of, writing
+from detector.windows.aligned import GroupValue
 
 LONGEST_WAIT_SECONDS = 7200.0
 """The longest time for which an attempt is ever put off: that of the outbox's back-off."""
@@ -84,7 +85,8 @@ _DUE = f"""
         WHERE known.incident = mine.incident AND known.sink = mine.sink AND known.opens
     )) AS digest
     FROM outbox AS mine
-    WHERE sink = :sink AND state = 'pending' AND due_at <= :now AND NOT EXISTS (
+    WHERE sink = :sink AND state = 'pending' AND due_at <= :now
+    AND (:series IS NULL OR series = :series) AND NOT EXISTS (
         SELECT 1 FROM outbox AS first INDEXED BY outbox_failing
         WHERE first.sink = mine.sink AND first.series = mine.series
             AND first.state = 'pending' AND first.attempts > 0
@@ -117,7 +119,7 @@ class SQLiteOutbox:
             f"SELECT {_ALERT}, pages, attempts, made_at, digest FROM ({_DUE}) AS due"  # noqa: S608
             " JOIN alerts ON alerts.id = alert_id JOIN alert_bodies ON alert_bodies.id = alert_id"
             " ORDER BY due_at, pages DESC",
-            {"sink": sink, "now": now, "limit": limit},
+            {"sink": sink, "now": now, "limit": limit, "series": None},
         )
         return list(map(self._notification, rows))
 
@@ -133,13 +135,15 @@ class SQLiteOutbox:
         found = {item.alert.id: item for item in map(self._notification, rows)}
         return [found[id_] for id_ in alert_ids if id_ in found]
 
-    def due_mentions(self, sink: str, now: float, limit: int) -> list[Mention]:
+    def due_mentions(
+        self, sink: str, now: float, limit: int, series: str | None = None
+    ) -> list[Mention]:
         """Return what a digest says of notifications that are due; see `due`."""
         rows = self._rows(
             f"SELECT {_ALERT}, count, pages, made_at, due.series, digest"  # noqa: S608
             f" FROM ({_DUE}) AS due"
             " JOIN alerts ON alerts.id = alert_id JOIN alert_bodies ON alert_bodies.id = alert_id",
-            {"sink": sink, "now": now, "limit": limit},
+            {"sink": sink, "now": now, "limit": limit, "series": series},
         )
         return [
             msgspec.structs.replace(
@@ -198,7 +202,7 @@ class SQLiteOutbox:
         """
         with self.writing():
             for item in mentions:
-                told_by = digest_id if item.kind == "raised" or item.told_by else None
+                told_by = digest_id if item.kind == "raised" else item.told_by
                 self._taken(sink, item.id, item.revision, item.kind, now, 0.0, told_by)
 
     def passed_over(self, sink: str, mention: Mention, now: float) -> None:
@@ -423,7 +427,12 @@ class SQLiteOutbox:
 
 def series_of(alert: Alert) -> str:
     """Return what an alert has in common with those of the same rule and group."""
-    identity = msgspec.json.encode([alert.rule_id, alert.overflow, list(alert.group.values())])
+    return series(alert.rule_id, list(alert.group.values()), overflow=alert.overflow)
+
+
+def series(rule_id: str, group: Sequence[GroupValue], *, overflow: bool = False) -> str:
+    """Return what alerts of a rule and group have in common, or those of its overflow."""
+    identity = msgspec.json.encode([rule_id, overflow, group])
     return hashlib.sha256(identity).hexdigest()[:16]
 
 

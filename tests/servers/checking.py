@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -19,12 +20,13 @@ from aiohttp import web
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request. `headers` have lower-case names."""
+    """A request. `headers` have lower-case names; `at` is when it came, by the steady clock."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
+    at: float = 0.0
 
     @property
     def json(self) -> Any:
@@ -125,7 +127,8 @@ class CheckingServer:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        received = Received(request.method, request.path_qs, headers, await request.read())
+        body = await request.read()
+        received = Received(request.method, request.path_qs, headers, body, time.monotonic())
         fault = self.faults.pop(0) if self.faults else self.always
         if fault is None:
             return self._respond(self._judge(received))

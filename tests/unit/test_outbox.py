@@ -11,6 +11,7 @@ from detector.alerts.alert import Alert
 from detector.alerts.digest import DIGEST
 from detector.alerts.failing_sink import SINK_FAILING
 from detector.config import GroupConfig, RateConfig
+from detector.sinks.desk import MAX_PASSED_OVER
 from detector.sinks.health import ALERT_CAP_SECONDS, PROBE_CAP_SECONDS
 from detector.sinks.outbox import SENDING_SECONDS
 from detector.sinks.policy import Policy
@@ -173,6 +174,10 @@ def of_digests(sink: ScriptedSink) -> list[Alert]:
     return [item.alert for item in sink.taken if item.alert.rule_id == DIGEST]
 
 
+def told_of_digests(sink: ScriptedSink) -> list[tuple[str, str]]:
+    return [(item.alert.id, item.kind) for item in sink.taken if item.alert.rule_id == DIGEST]
+
+
 async def test_a_storm_is_a_burst_and_then_digests_with_exact_totals(make: Make) -> None:
     sink, archive = ScriptedSink(), ScriptedSink("archive", concurrency=8)
     box = make(sink, archive, s=Policy(rate=RATE), archive=Policy(has_digests=False))
@@ -215,6 +220,52 @@ async def test_what_was_told_in_a_digest_ends_with_the_digest(make: Make) -> Non
     await box.resolve(hidden[-1])
     await box.wait(HOUR)
     assert sink.told[RATE.burst :] == [(digest.id, "resolved")]
+    assert not box.pending()
+
+
+async def test_the_end_of_a_digest_is_told_once_whatever_was_told_of_its_alerts_since(
+    make: Make,
+) -> None:
+    sink = ScriptedSink()
+    box = make(sink, s=Policy(rate=RATE))
+    await box.start()
+    alerts = [numbered(number) for number in range(MAX_PASSED_OVER + RATE.burst)]
+    await box.save(*alerts)
+    await box.wait(HOUR)
+    (digest,) = of_digests(sink)
+    singles = [id_ for id_, _ in sink.told if id_ != digest.id]
+    await box.revise(*(Revision(item.id, count=2) for item in alerts))
+    await box.wait(HOUR)
+    assert any(item.digest.updated for item in of_digests(sink) if item.digest is not None)
+    await box.resolve(*alerts)
+    await box.wait(HOUR)
+    assert told_of_digests(sink).count((digest.id, "resolved")) == 1
+    assert {id_ for id_, kind in told_of_digests(sink) if kind == "resolved"} == {digest.id}
+    ends = sum(item.digest.resolved for item in of_digests(sink) if item.digest)
+    ends += sum(kind == "resolved" for id_, kind in sink.told if id_ in singles)
+    assert ends == len(singles)
+    assert not box.pending()
+
+
+async def test_a_digest_ends_with_the_last_alert_that_is_told_by_it_alone(make: Make) -> None:
+    sink = ScriptedSink()
+    box = make(sink, s=Policy(rate=RATE))
+    await box.start()
+    alerts = [numbered(number) for number in range(30)]
+    await box.save(*alerts)
+    await box.wait(HOUR)
+    (digest,) = of_digests(sink)
+    told = {id_ for id_, _ in sink.told}
+    last, *others = (item for item in alerts if item.id not in told)
+    await box.resolve(*others)
+    await box.wait(HOUR)
+    # It is told by itself since: the digest has nothing more to say.
+    await box.revise(Revision(last.id, count=2))
+    await box.wait(HOUR)
+    assert sink.told[-2:] == [(last.id, "updated"), (digest.id, "resolved")]
+    await box.resolve(last)
+    await box.wait(HOUR)
+    assert sink.told[-1] == (last.id, "resolved")
     assert not box.pending()
 
 
