@@ -134,7 +134,7 @@ class Outbox(Protocol):
         ...
 
     def is_digest_over(self, sink: str, digest_id: str) -> bool:
-        """Return whether no alert is open that a sink was told of in a digest alone."""
+        """Return whether an open digest has no open alert that it alone told a sink of."""
         ...
 
     def retry_later(

@@ -242,13 +242,15 @@ class SQLiteOutbox:
         )
 
     def is_digest_over(self, sink: str, digest_id: str) -> bool:
-        """Return whether no alert is open that a sink was told of in a digest alone."""
-        rows = self._rows(
-            "SELECT 1 FROM outbox JOIN alerts ON alerts.id = alert_id"
-            " WHERE digest = ? AND sink = ? AND alerts.state = 'open' LIMIT 1",
-            (digest_id, sink),
+        """Return whether an open digest has no open alert that it alone told of."""
+        return bool(
+            self._rows(
+                "SELECT 1 FROM alerts AS mine WHERE id = :id AND state = 'open' AND NOT EXISTS ("
+                " SELECT 1 FROM outbox JOIN alerts ON alerts.id = alert_id"
+                " WHERE digest = :id AND sink = :sink AND alerts.state = 'open')",
+                {"id": digest_id, "sink": sink},
+            )
         )
-        return not rows
 
     def retry_later(
         self, sink: str, notification: Notification, due_at: float, why: str, *, counts: bool = True
