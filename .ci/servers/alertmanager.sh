@@ -43,6 +43,7 @@ package=$(echo "$download"/*.deb)
 if [[ $package == *_"$version"_amd64.deb ]]; then
   echo "$sha256_amd64  $package" | sha256sum --check --quiet
 fi
+mkdir -p "$1"
 rm -rf "$folder" "$folder.new"
 dpkg -x "$package" "$folder.new"
 # Debian's program looks for its template in a fixed place, which is not there: it is made to look
