@@ -106,6 +106,16 @@ class Outboxes:
 
         await self.state.call(write)
 
+    async def update(self, *alerts: Alert) -> None:
+        """Keep alerts as they are now, which pages nobody."""
+
+        def write(_: object) -> None:
+            with self.store.transaction(self.now) as transaction:
+                for item in alerts:
+                    transaction.save_alert(item, self.router.names, INTERVAL, pages=False)
+
+        await self.state.call(write)
+
     async def resolve(self, *alerts: Alert) -> None:
         """End alerts."""
         await self.revise(*(Revision(item.id, "resolved") for item in alerts))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
+from weakref import WeakSet
 
 import msgspec
 from aiohttp import web
@@ -71,10 +72,10 @@ class CheckingServer:
     """A receiver; subclasses say what is right in `check`.
 
     `accepted` are the requests taken, in order, `refused` those that were not, with the answer.
-    `faults` are used up from the front, then `always` holds.
+    `faults` are used up from the front, None for a request without one; then `always` holds.
     """
 
-    def __init__(self, *faults: Fault, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *faults: Fault | None, tls: ssl.SSLContext | None = None) -> None:
         self.faults = list(faults)
         self.always: Fault | None = None
         self.accepted: list[Received] = []
@@ -83,6 +84,8 @@ class CheckingServer:
         self.is_open = threading.Event()
         self.is_open.set()
         self.address = ""
+        self._connections: WeakSet[asyncio.Transport] = WeakSet()
+        self._port = 0
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
@@ -95,6 +98,11 @@ class CheckingServer:
             RefusedError: it is not good.
         """
         raise NotImplementedError
+
+    def at(self, port: int, tls: ssl.SSLContext | None = None) -> Self:
+        """Have it listen on this port, and not on any free one, with a certificate or without."""
+        self._port, self._tls = port, tls
+        return self
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -112,6 +120,7 @@ class CheckingServer:
         self._started.set()
         self._loop.run_forever()
         self._loop.run_until_complete(runner.cleanup())
+        self._loop.run_until_complete(self._abort())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
@@ -120,13 +129,22 @@ class CheckingServer:
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, shutdown_timeout=1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls).start()
+        await web.TCPSite(runner, "127.0.0.1", self._port, ssl_context=self._tls).start()
         scheme = "http" if self._tls is None else "https"
         self.address = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
         return runner
 
+    async def _abort(self) -> None:
+        """End connections that wait for their client to end TLS, which may be who waits for us."""
+        for connection in self._connections:
+            connection.abort()
+        await asyncio.sleep(0)
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
+        transport = request.transport
+        assert transport is not None
+        self._connections.add(transport)
         body = await request.read()
         received = Received(request.method, request.path_qs, headers, body, time.monotonic())
         fault = self.faults.pop(0) if self.faults else self.always
@@ -140,12 +158,11 @@ class CheckingServer:
             return self._respond(self._judge(received))
         if fault.answer is not None:
             return self._respond(fault.answer)
-        assert request.transport is not None
         if fault.cut:
             response = web.StreamResponse(headers={"Content-Length": "1000"})
             await response.prepare(request)
             await response.write(b"{")
-        request.transport.abort()
+        transport.abort()
         return web.Response()
 
     def _judge(self, received: Received) -> Answer:
