@@ -115,7 +115,7 @@ def _groups(
     if rate is not None and bucket.messages < 1:
         return Step(wait=bucket.wait(rate))
     if rate is not None:
-        pass
+        ready = ready[: int(bucket.messages)]
     digests = [items for items in ready if len(items) > 1]
     return Step(digests=digests) if digests else Step(single=[items[0] for items in ready])
 
