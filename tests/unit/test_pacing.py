@@ -199,6 +199,18 @@ def test_what_waits_for_the_rate_waits_for_one_message_and_no_longer(
         assert sent.told_at[item.id] - item.made_at <= 2 * rate.every_seconds + 5e-3
 
 
+@given(rates, st.integers(1, 60))
+def test_what_comes_at_once_is_told_at_once_the_last_message_being_a_digest(
+    rate: RateConfig, number: int
+) -> None:
+    sent = Sent([mention(item) for item in range(number)], rate, None)
+    assert set(sent.times) == {NOON}
+    assert len(sent.times) == min(number, rate.burst)
+    assert [len(told) for _, told in sent.digests] == (
+        [number - rate.burst + 1] if number > rate.burst else []
+    )
+
+
 @given(rates, st.lists(st.tuples(st.floats(-1e5, 1e5), st.integers(0, 12))))
 def test_a_bucket_is_never_fuller_than_a_burst_and_gains_by_time_that_passes_alone(
     rate: RateConfig, steps: list[tuple[float, int]]
