@@ -184,7 +184,7 @@ class Desk:
                 if was_down:
                     store.outbox.retry_now(self._sink, now)
             elif isinstance(answer, Permanent):
-                self.health.refused(now, answer.why, random.random)
+                self.health.refused(now, answer.why)
             else:
                 self.health.failed(now, answer.why, answer.after, random.random)
             concerns_others |= self._look_after(store, now)
@@ -362,7 +362,7 @@ class Desk:
         self, store: Store, notification: Notification, answer: Permanent, now: float
     ) -> bool:
         if not notification.attempts:  # else it is known: the sink has refused it before
-            self.health.refused(now, answer.why, random.random)
+            self.health.refused(now, answer.why)
         if notification.kind == "updated":
             # Its incident is known, and must not miss its end for an update that is too long.
             store.outbox.delivered(self._sink, notification, now, self._policy.update_interval)

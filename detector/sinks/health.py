@@ -48,9 +48,9 @@ class Health(msgspec.Struct):
         self.failures = 0
         self.closed_until = 0.0
 
-    def refused(self, now: float, why: str, random: Callable[[], float]) -> None:
-        """Take note of an alert that it will never take: it may be that it takes none at all."""
-        self.failed(now, why, None, random)
+    def refused(self, now: float, why: str) -> None:
+        """Take note of an alert that it will never take: it answers, so that others are tried."""
+        self._fails(now, why)
 
     def failed(
         self, now: float, why: str, after: float | None, random: Callable[[], float]
