@@ -363,7 +363,7 @@ class Desk:
     ) -> bool:
         if not notification.attempts:  # else it is known: the sink has refused it before
             self.health.refused(now, answer.why)
-        if notification.kind == "updated":
+        if notification.kind == "updated" and notification.was_told:
             # Its incident is known, and must not miss its end for an update that is too long.
             store.outbox.delivered(self._sink, notification, now, self._policy.update_interval)
             return False

@@ -38,6 +38,8 @@ class Notification:
     made_at: float = field(default=0.0, compare=False)
     digest: str | None = field(default=None, compare=False)
     """The id of the digest in which alone the sink was told of the alert."""
+    was_told: bool = field(default=False, compare=False)
+    """Whether the sink has taken an earlier revision."""
 
 
 @dataclass(frozen=True, slots=True)

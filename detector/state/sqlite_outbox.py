@@ -80,7 +80,7 @@ PUT_OUT_AN_END = """
 who has not been paged yet."""
 
 _DUE = f"""
-    SELECT alert_id, pages, attempts, made_at, due_at, series, coalesce(digest, (
+    SELECT alert_id, pages, attempts, made_at, due_at, delivered_at, series, coalesce(digest, (
         SELECT digest FROM outbox AS known INDEXED BY outbox_by_incident
         WHERE known.incident = mine.incident AND known.sink = mine.sink AND known.opens
     )) AS digest
@@ -116,7 +116,8 @@ class SQLiteOutbox:
     def due(self, sink: str, now: float, limit: int) -> list[Notification]:
         """Return notifications that are due, the longest due first; see `Outbox`."""
         rows = self._rows(
-            f"SELECT {_ALERT}, pages, attempts, made_at, digest FROM ({_DUE}) AS due"  # noqa: S608
+            f"SELECT {_ALERT}, pages, attempts, made_at, digest,"  # noqa: S608 - our own names
+            f" delivered_at IS NOT NULL FROM ({_DUE}) AS due"
             " JOIN alerts ON alerts.id = alert_id JOIN alert_bodies ON alert_bodies.id = alert_id"
             " ORDER BY due_at, pages DESC",
             {"sink": sink, "now": now, "limit": limit, "series": None},
@@ -127,8 +128,9 @@ class SQLiteOutbox:
         """Return what waits for a sink of some alerts, in their order."""
         marks = ", ".join("?" * len(alert_ids))
         rows = self._rows(
-            f"SELECT {_ALERT}, pages, attempts, made_at, digest FROM outbox"  # noqa: S608
-            " JOIN alerts ON alerts.id = alert_id JOIN alert_bodies ON alert_bodies.id = alert_id"
+            f"SELECT {_ALERT}, pages, attempts, made_at, digest, delivered_at IS NOT NULL"  # noqa: S608
+            " FROM outbox JOIN alerts ON alerts.id = alert_id"
+            " JOIN alert_bodies ON alert_bodies.id = alert_id"
             f" WHERE sink = ? AND alert_id IN ({marks}) AND outbox.state = 'pending'",
             (sink, *alert_ids),
         )
@@ -407,9 +409,9 @@ class SQLiteOutbox:
         return self._write(f"DELETE FROM outbox WHERE {where}", values)  # noqa: S608
 
     def _notification(self, row: tuple) -> Notification:  # type: ignore[type-arg]
-        body, revision, state, pages, attempts, made_at, digest = row
+        body, revision, state, pages, attempts, made_at, digest, was_told = row
         alert = alert_of((body, revision, state), self._path)
-        return Notification(alert, kind_of(state, pages), attempts, made_at, digest)
+        return Notification(alert, kind_of(state, pages), attempts, made_at, digest, bool(was_told))
 
     def _write(self, statement: str, values: Sequence[object] | dict[str, object]) -> int:
         with self.writing() as connection:
