@@ -18,8 +18,10 @@ run: $(VENV)/run.stamp  ## show the main job: sample logs in, alerts out; Ctrl-C
 	@echo
 	@exec $(BIN)/detector run --config .run/detector.yaml
 
+# Those that start servers and kill processes run one after the other. 5: none was chosen.
 test: $(VENV)/dev.stamp  ## run the tests
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal tests/unit tests/conformance $(PYTEST_ARGS) || test $$? = 5
+	@$(BIN)/python -m pytest tests/integration tests/faults $(PYTEST_ARGS) || test $$? = 5
 
 servers:  ## install the servers that the fuller tests start, into .servers
 	@for script in .ci/servers/*.sh; do bash "$$script" .servers || exit 1; done

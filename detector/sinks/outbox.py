@@ -18,7 +18,7 @@ from detector.state.store import Notification, OutboxCounts, Store
 from detector.state.worker import StateWorker
 from detector.telemetry.metrics import Metrics
 
-IDLE_SECONDS = 30.0
+IDLE_SECONDS = 10.0
 """The longest sleep. A wake-up that got lost delays a page by no more than that."""
 
 HOUSEKEEPING_SECONDS = 60.0
