@@ -147,7 +147,7 @@ def test_a_list_changes_nothing(path: Path) -> None:
 def test_what_a_sink_has_refused_is_due_again(path: Path) -> None:
     result = run("retry", path, "--sink", "hook", "--dead")
     assert result.stdout.startswith(
-        "1 entry due now: a running service looks within 30 s, else the next one does."
+        "1 entry due now: a running service looks within 10 s, else the next one does."
     )
     assert [entry["state"] for entry in listed(path, "--alert", "dead")] == ["pending"]
     # It comes after what was made before it, of the same rule and group, and is not delivered.
