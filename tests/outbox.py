@@ -12,7 +12,7 @@ from detector.alerts.routing import Router
 from detector.sinks.desk import Desk
 from detector.sinks.outbox import OutboxWorker
 from detector.sinks.policy import Policy
-from detector.sinks.sink import Answer, Delivered, Sink
+from detector.sinks.sink import Answer, Delivered, Retry, Sink
 from detector.state.sqlite import SQLiteStore
 from detector.state.store import Notification, Revision, Store
 from detector.state.worker import StateWorker
@@ -21,6 +21,8 @@ from tests.alerts import alert
 from tests.records import NOON
 
 INTERVAL = 60.0
+HOUR = 3600.0
+DAY = 24 * HOUR
 
 
 def numbered(number: int, **fields: object) -> Alert:
@@ -161,3 +163,12 @@ class Outboxes:
 
 def _open(desk: Desk, now: float, store: Store) -> None:
     desk.open(store, now)
+
+
+Make = Callable[..., Outboxes]
+"""From sinks, and policies by their names, to outboxes over one state: the fixture `make`."""
+
+
+def down(_: Notification) -> Answer:
+    """Answer as a sink that is not there."""
+    return Retry("no connection")

@@ -25,6 +25,10 @@ T = TypeVar("T")
 
 DETECTOR = ("-m", "detector")
 
+DEFAULTS = {"telemetry": {"port": 0}, "egress": {"allow": ["127.0.0.0/8"]}}
+"""What a service of the tests is started with unless told otherwise: a free port, and receivers on
+this machine. A file written anew has to say the same, or the difference needs a restart."""
+
 
 class Service:
     """A running `detector run`. Standard output and error go to files in the folder.
@@ -43,7 +47,7 @@ class Service:
         piped: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        config = {"telemetry": {"port": 0}, "egress": {"allow": ["127.0.0.0/8"]}, **config}
+        config = {**DEFAULTS, **config}
         path = folder / "detector.yaml"
         path.write_text(yaml.safe_dump(config))
         self._out = folder / "out.jsonl"

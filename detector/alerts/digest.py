@@ -7,7 +7,9 @@ is an alert of the detector's own, so that it is sent, repeated and kept as any 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 import msgspec
 
@@ -111,10 +113,7 @@ def _digest(told: Sequence[Mention]) -> Digest:
     entries.sort(key=lambda entry: (-LEVELS.index(entry.level), -_number(entry), entry.title))
     return Digest(
         notifications=len(told),
-        raised=_kinds(told, "raised"),
-        updated=_kinds(told, "updated"),
-        resolved=_kinds(told, "resolved"),
-        events=sum(item.count for item in told),
+        **_numbers(told),
         entries=entries[:MAX_RULES],
         more_rules=max(len(entries) - MAX_RULES, 0),
         alert_ids=sorted({item.id for item in told})[:MAX_ALERT_IDS],
@@ -126,10 +125,7 @@ def _entry(rule_id: str, told: Sequence[Mention]) -> DigestEntry:
         rule_id=rule_id,
         title=told[0].title,
         level=max((item.level for item in told), key=LEVELS.index),
-        raised=_kinds(told, "raised"),
-        updated=_kinds(told, "updated"),
-        resolved=_kinds(told, "resolved"),
-        events=sum(item.count for item in told),
+        **_numbers(told),
         accounts=_names(name for item in told for name in item.accounts),
         actors=_names(name for item in told for name in item.actors),
     )
@@ -139,8 +135,12 @@ def _number(entry: DigestEntry) -> int:
     return entry.raised + entry.updated + entry.resolved
 
 
-def _kinds(told: Iterable[Mention], kind: NotificationKind) -> int:
-    return sum(item.kind == kind for item in told)
+def _numbers(told: Sequence[Mention]) -> dict[str, int]:
+    """Return how many notifications there are of each kind, and of how many events."""
+    kinds = Counter(item.kind for item in told)
+    return {kind: kinds[kind] for kind in get_args(NotificationKind)} | {
+        "events": sum(item.count for item in told)
+    }
 
 
 def _names(names: Iterable[str]) -> list[str]:

@@ -154,32 +154,26 @@ class WebhookSinkConfig(HTTPSink, frozen=True, kw_only=True, tag_field="type", t
                 raise ValueError(f"signing_secrets[{number}] {error}") from None
 
 
-class SlackSinkConfig(HTTPSink, frozen=True, kw_only=True, tag_field="type", tag="slack"):
+class ChatSink(HTTPSink, frozen=True, kw_only=True):
+    """What every chat may be told. Its address is the credential."""
+
+    secrets = ("url",)
+
+    url: str
+    rate: RateConfig | None = RateConfig(burst=10, every_seconds=30.0)
+    templates: TemplatesConfig | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        url(self, "url")
+
+
+class SlackSinkConfig(ChatSink, frozen=True, kw_only=True, tag_field="type", tag="slack"):
     """An incoming webhook of a Slack channel."""
 
-    secrets = ("url",)
 
-    url: str
-    rate: RateConfig | None = RateConfig(burst=10, every_seconds=30.0)
-    templates: TemplatesConfig | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        url(self, "url")
-
-
-class TeamsSinkConfig(HTTPSink, frozen=True, kw_only=True, tag_field="type", tag="teams"):
+class TeamsSinkConfig(ChatSink, frozen=True, kw_only=True, tag_field="type", tag="teams"):
     """A workflow of Microsoft Teams that posts what a webhook receives."""
-
-    secrets = ("url",)
-
-    url: str
-    rate: RateConfig | None = RateConfig(burst=10, every_seconds=30.0)
-    templates: TemplatesConfig | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        url(self, "url")
 
 
 class PagerDutySinkConfig(HTTPSink, frozen=True, kw_only=True, tag_field="type", tag="pagerduty"):

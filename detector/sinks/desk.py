@@ -72,10 +72,7 @@ class Work:
 
 
 class Desk:
-    """Plans for one sink, and keeps its account.
-
-    `random` returns a number from 0 up to 1.
-    """
+    """Plans for one sink, and keeps its account."""
 
     def __init__(self, sink: str, policy: Policy, router: Router, concurrency: int) -> None:
         self._sink = sink
@@ -154,7 +151,6 @@ class Desk:
         self, store: Store, answers: Sequence[tuple[Notification, Answer]], now: float
     ) -> bool:
         """Note what became of alerts; return whether other sinks have something to send since."""
-        was_down = self.health.is_down
         concerns_others = False
         # What has failed counts last: a wait that it asks for is not over because others went well.
         ordered = sorted(answers, key=lambda pair: not isinstance(pair[1], Delivered))
@@ -166,8 +162,6 @@ class Desk:
         with store.outbox.writing():
             for notification, answer in ordered:
                 concerns_others |= self._settle(store, notification, answer, now)
-            if was_down and not self.health.is_down:
-                store.outbox.retry_now(self._sink, now)
             concerns_others |= self._look_after(store, now)
             self._keep(store, now)
         if self._concurrency > 1:
@@ -176,13 +170,10 @@ class Desk:
 
     def refreshed(self, store: Store, answer: Answer, now: float) -> bool:
         """Note how the sink has taken a reminder of what is open; see `settle`."""
-        was_down = self.health.is_down
         with store.outbox.writing():
             concerns_others = False
             if isinstance(answer, Delivered):
                 concerns_others = self._has_worked(store, now)
-                if was_down:
-                    store.outbox.retry_now(self._sink, now)
             elif isinstance(answer, Permanent):
                 self.health.refused(now, answer.why)
             else:
@@ -390,7 +381,10 @@ class Desk:
 
     def _has_worked(self, store: Store, now: float) -> bool:
         since, was_told = self.health.failing_since, self.health.is_told
+        was_down = self.health.is_down
         self.health.worked()
+        if was_down:
+            store.outbox.retry_now(self._sink, now)
         if since is None or not was_told:
             return False
         self.health.is_told = False

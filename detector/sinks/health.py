@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from detector.backoff import backoff_seconds
+from detector.state.outbox import LONGEST_WAIT_SECONDS
 
 OPEN_AFTER = 3
 """Failures in a row after which a sink is taken to be down as a whole. Fewer, and one alert that a
@@ -19,7 +20,7 @@ PROBE_CAP_SECONDS = 300.0
 """The longest time between two attempts at a sink that is down: so late it is noticed, at most,
 that it is back."""
 
-ALERT_CAP_SECONDS = 7200.0
+ALERT_CAP_SECONDS = LONGEST_WAIT_SECONDS
 """The longest time between two attempts with an alert that is refused while others are taken."""
 
 

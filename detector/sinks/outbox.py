@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -166,16 +166,19 @@ class OutboxWorker:
     async def _answer(self, notification: Notification) -> Answer:
         name = self.sink.name
         began = self._now()
+        answer = await self._guarded(self.sink.send(notification), alert=notification.alert.id)
+        self._metrics.sent(name, _result(answer), self._now() - began)
+        return answer
+
+    async def _guarded(self, answering: Awaitable[Answer], **context: str) -> Answer:
+        """Return an answer: an alert that a sink cannot write must not take all others with it."""
         try:
-            answer = await self.sink.send(notification)
+            return await answering
         except DetectorError:
             raise
         except Exception as error:
-            # An alert that a sink cannot write must not take all others with it.
-            log.exception("sink failed unexpectedly", sink=name, alert=notification.alert.id)
-            answer = Permanent(f"unexpected {type(error).__name__}: this is a bug")
-        self._metrics.sent(name, _result(answer), self._now() - began)
-        return answer
+            log.exception("sink failed unexpectedly", sink=self.sink.name, **context)
+            return Permanent(f"unexpected {type(error).__name__}: this is a bug")
 
     def _report(self, notification: Notification, answer: Answer) -> None:
         context = {"sink": self.sink.name, "alert": notification.alert.id}
@@ -200,13 +203,7 @@ class OutboxWorker:
         notifications = await self._state.call(desk.open_alerts)
         if not notifications:
             return
-        try:
-            answer = await sink.refresh(notifications)
-        except DetectorError:
-            raise
-        except Exception as error:
-            log.exception("sink failed unexpectedly", sink=sink.name)
-            answer = Permanent(f"unexpected {type(error).__name__}: this is a bug")
+        answer = await self._guarded(sink.refresh(notifications))
         concerns_others = await self._state.call(
             lambda store: desk.refreshed(store, answer, self._now())
         )

@@ -21,6 +21,10 @@ HOLDING_UP = 10
 any more: a quarter of an hour. Fewer, and a moment's trouble loses the order; more, and one alert
 that a receiver chokes on keeps the next ones of its rule and group from everybody."""
 
+LONGEST_WAIT_SECONDS = 7200.0
+"""The longest time for which an attempt is ever put off. A time further ahead was meant by a clock
+that was set back since."""
+
 EntryState = Literal["pending", "delivered", "dead"]
 
 

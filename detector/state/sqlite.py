@@ -51,9 +51,6 @@ again is then written once."""
 MAX_VARIABLES = 500
 """Values in one statement: SQLite takes 999 in its older versions."""
 
-LONGEST_WAIT_SECONDS = 3600.0
-"""The longest time for which an attempt is ever put off: what a receiver's Retry-After may ask."""
-
 _MEMORY = ":memory:"
 
 

@@ -14,6 +14,7 @@ from detector.alerts.digest import Mention
 from detector.state.checks import fault
 from detector.state.outbox import (
     HOLDING_UP,
+    LONGEST_WAIT_SECONDS,
     Entry,
     Notification,
     OutboxCounts,
@@ -22,9 +23,6 @@ from detector.state.outbox import (
 )
 from detector.state.rows import alert_of, decoded, kind_of, writing
 from detector.windows.aligned import GroupValue
-
-LONGEST_WAIT_SECONDS = 7200.0
-"""The longest time for which an attempt is ever put off: that of the outbox's back-off."""
 
 PUT_OUT = """
     INSERT INTO outbox (sink, alert_id, series, incident, opens, state, due_at, made_at, pages)

@@ -12,7 +12,7 @@ import yaml
 
 from tests.records import log_file, record
 from tests.rules import rule_text
-from tests.service_process import Service, running
+from tests.service_process import DEFAULTS, Service, running
 
 pytestmark = pytest.mark.integration
 
@@ -164,7 +164,7 @@ def test_a_faulty_file_changes_nothing_until_it_is_mended(site: Site) -> None:
 def test_sections_that_need_a_restart_are_named_and_the_others_come_into_force(site: Site) -> None:
     with site.running() as service:
         hook = {"type": "webhook", "url": "http://127.0.0.1:9/s3cret"}
-        changed = {"sinks": [hook], "drain_seconds": 1, "egress": {"allow": ["127.0.0.0/8"]}}
+        changed = {"sinks": [hook], "drain_seconds": 1, "egress": DEFAULTS["egress"]}
         site.configure(**changed, silences=[silence(-1, 1)])
         service.wait_until(lambda: silences(service) == [0, 1, 0])
         event = "configuration differs in what needs a restart"

@@ -74,7 +74,7 @@ def test_what_was_refused_is_shown_and_sent_again_or_dropped_while_the_service_r
         dropped = command(tmp_path, "drop", "--alert", unwanted, "--yes")
         assert dropped.stdout == "1 entry dropped\n"
         retried = command(tmp_path, "retry", "--dead")
-        assert retried.stdout.startswith("1 entry due now: a running service looks within 30 s")
+        assert retried.stdout.startswith("1 entry due now: a running service looks within 10 s")
         # It sleeps for so long at most, and nothing else wakes it.
         wait_for(lambda: hook.ids(200), patience=IDLE_SECONDS + PATIENCE)
         service.wait_until(lambda: listed(tmp_path) == {})

@@ -15,7 +15,7 @@ import yaml
 
 from tests.records import log_file, record
 from tests.rules import rule_text
-from tests.service_process import Service, running
+from tests.service_process import DEFAULTS, Service, running
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,7 @@ def config(folder: Path, **paused: bool) -> dict[str, Any]:
 
 def reload(service: Service, folder: Path, changed: dict[str, Any]) -> None:
     """Put a changed configuration into force."""
-    changed = {"telemetry": {"port": 0}, "egress": {"allow": ["127.0.0.0/8"]}, **changed}
+    changed = {**DEFAULTS, **changed}
     before = sum(line["event"] == "configuration reloaded" for line in service.log)
     (folder / "detector.yaml").write_text(yaml.safe_dump(changed))
     service.process.send_signal(signal.SIGHUP)

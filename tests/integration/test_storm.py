@@ -48,7 +48,7 @@ PATIENCE = 180.0
 """Seconds that each part may take, on a machine that does much else."""
 
 PEAK_CAP = 320 << 20
-"""Bytes of resident memory. It takes some 160 MiB, and not much more for ten times the matches."""
+"""Bytes of resident memory. It takes some 200 MiB."""
 
 RATES = {
     "slack": {"burst": 10, "every_seconds": 2.0},

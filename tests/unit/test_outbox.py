@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-
 import msgspec
-import pytest
 
 from detector.alerts.alert import Alert
 from detector.alerts.digest import DIGEST
@@ -16,31 +13,8 @@ from detector.sinks.health import ALERT_CAP_SECONDS, PROBE_CAP_SECONDS
 from detector.sinks.outbox import SENDING_SECONDS
 from detector.sinks.policy import Policy
 from detector.sinks.sink import Answer, Delivered, Permanent, Retry
-from detector.state.sqlite import SQLiteStore
 from detector.state.store import Notification, Revision
-from tests.outbox import Outboxes, ScriptedSink, numbered
-
-HOUR = 3600.0
-DAY = 24 * HOUR
-
-Make = Callable[..., Outboxes]
-
-
-@pytest.fixture
-async def make(store: SQLiteStore) -> AsyncIterator[Make]:
-    made: list[Outboxes] = []
-
-    def outboxes(*sinks: ScriptedSink, **policies: Policy) -> Outboxes:
-        made.append(Outboxes(store, *sinks, policies=policies))
-        return made[-1]
-
-    yield outboxes
-    for item in made:
-        item.close()
-
-
-def down(_: Notification) -> Answer:
-    return Retry("no connection")
+from tests.outbox import DAY, HOUR, Make, ScriptedSink, down, numbered
 
 
 async def test_a_sink_that_is_back_after_a_day_gets_everything_once_and_soon(make: Make) -> None:

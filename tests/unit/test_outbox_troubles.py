@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -15,32 +15,10 @@ from detector.config import RateConfig
 from detector.sinks.health import PROBE_CAP_SECONDS
 from detector.sinks.policy import Policy
 from detector.sinks.sink import Answer, Delivered, Permanent, Retry
-from detector.state.sqlite import SQLiteStore
 from detector.state.store import Notification, Revision
-from tests.outbox import INTERVAL, Outboxes, ScriptedSink, numbered
+from tests.outbox import DAY, HOUR, INTERVAL, Make, Outboxes, ScriptedSink, down, numbered
 
-HOUR = 3600.0
-DAY = 24 * HOUR
 RATE = RateConfig(burst=1, every_seconds=60)
-
-Make = Callable[..., Outboxes]
-
-
-@pytest.fixture
-async def make(store: SQLiteStore) -> AsyncIterator[Make]:
-    made: list[Outboxes] = []
-
-    def outboxes(*sinks: ScriptedSink, **policies: Policy) -> Outboxes:
-        made.append(Outboxes(store, *sinks, policies=policies))
-        return made[-1]
-
-    yield outboxes
-    for item in made:
-        item.close()
-
-
-def down(_: Notification) -> Answer:
-    return Retry("no connection")
 
 
 def incidents(sink: ScriptedSink) -> dict[str, str]:
